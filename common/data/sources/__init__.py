@@ -1,0 +1,1 @@
+"""One converter per public data set or kind of source, each from its official layout to a datalist."""

@@ -1,0 +1,132 @@
+"""Train a network through the stages of its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from monai.engines import SupervisedTrainer
+from monai.inferers import Inferer
+from torch import nn
+from torch.utils.data import DataLoader
+
+from common.engines.inferer import ExplainInferer
+from common.types import Stage
+from common.utils.batch import to_device
+
+
+class StagedTrainer(SupervisedTrainer):
+    """MONAI's trainer for losses with named terms and for networks that are trained in stages.
+
+    The handler :class:`common.handlers.StageSwitch` decides when a stage begins; :meth:`enter` does it.
+    """
+
+    def __init__(
+        self,
+        device: torch.device | str,
+        max_epochs: int,
+        train_data_loader: DataLoader,
+        network: nn.Module,
+        stages: Sequence[Stage],
+        inferer: Inferer | None = None,
+        train_handlers: Sequence[Any] | None = None,
+        amp: bool = False,
+        max_grad_norm: float | None = None,
+    ) -> None:
+        """Set the trainer up in its first stage.
+
+        Args:
+            device: where to train.
+            max_epochs: cap on the epochs of all stages together.
+            train_data_loader: yields dictionaries with "image" and what the losses ask for.
+            network: the network, or a DistributedDataParallel around it.
+            stages: what to train, in order.
+            inferer: calls the network's method; default :class:`ExplainInferer`.
+            train_handlers: handlers to attach.
+            amp: mixed precision, float16 with gradient scaling on CUDA and bfloat16 elsewhere.
+            max_grad_norm: clip the gradient's norm to this value; None leaves it alone.
+
+        Raises:
+            ValueError: if no stage has an epoch, or the gradient norm is not positive.
+        """
+        self.stages = [stage for stage in stages if stage.epochs > 0]
+        if not self.stages:
+            raise ValueError("no stage has any epoch: set the epochs of at least one stage above 0")
+        if max_grad_norm is not None and max_grad_norm <= 0:
+            raise ValueError(f"max_grad_norm is {max_grad_norm}, expected a positive number or null")
+        self.max_grad_norm = max_grad_norm
+        self.stage = self.stages[0]
+        self.frozen: list[nn.Module] = []
+        self.stateful: dict[str, Any] = {}  # handlers put themselves here when their state belongs in a checkpoint
+        super().__init__(
+            device=device,
+            max_epochs=max_epochs,
+            train_data_loader=train_data_loader,
+            network=network,
+            optimizer=self.stage.optimizer,
+            loss_function=self.stage.loss,  # type: ignore[arg-type]
+            inferer=inferer or ExplainInferer(),
+            train_handlers=train_handlers,
+            amp=amp,
+            decollate=False,
+            optim_set_to_none=True,
+        )
+        on_gpu = self.state.device.type == "cuda"
+        self.autocast_dtype = torch.float16 if on_gpu else torch.bfloat16
+        self.grad_scaler = torch.amp.GradScaler(self.state.device.type, enabled=amp and on_gpu)
+
+    @property
+    def network_def(self) -> nn.Module:
+        """The network itself, without the wrappers of distributed training."""
+        module = getattr(self.network, "module", self.network)
+        return getattr(module, "network", module)
+
+    def enter(self, stage: Stage) -> None:
+        """Begin a stage: its loss, its optimiser, and everything it does not train frozen.
+
+        Raises:
+            ValueError: if the stage names a sub-module that the network does not have.
+        """
+        children = dict(self.network_def.named_children())
+        unknown = sorted(set(stage.trainable) - set(children))
+        if unknown:
+            raise ValueError(f"stage '{stage.name}' trains {unknown}, but the network has only {sorted(children)}")
+        for name, child in children.items():
+            child.requires_grad_(name in stage.trainable)
+        self.frozen = [child for name, child in children.items() if name not in stage.trainable]
+        self.stage, self.optimizer, self.loss_function = stage, stage.optimizer, stage.loss  # type: ignore[assignment]
+
+    def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, Any]:
+        """Take one optimisation step and return the named terms, one value per sample."""
+        batch = to_device(batchdata, self.state.device)
+        self.network.train()
+        for module in self.frozen:
+            module.eval()
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.state.device.type, dtype=self.autocast_dtype, enabled=self.amp):
+            outputs = self.inferer(batch["image"], self.network, method=self.stage.method)
+        terms = self.stage.loss.terms(outputs, batch)
+        reduced = self.stage.loss.reduce(terms)
+        self._step(reduced["loss"])
+        return {
+            "loss": reduced["loss"].item(),
+            "terms": {name: value.detach() for name, value in terms.items()},
+            **{name: value.detach() for name, value in outputs.items()},
+            "label": batch.get("label"),
+        }
+
+    def _step(self, loss: torch.Tensor) -> None:
+        """Back-propagate and update, refusing a loss that is no number."""
+        if not torch.isfinite(loss):
+            raise ValueError(
+                f"the loss became {loss.item()} in stage '{self.stage.name}', epoch {self.state.epoch}: lower the "
+                "learning rate, set max_grad_norm, or train without mixed precision (amp false). "
+                "The last checkpoint is unharmed."
+            )
+        self.grad_scaler.scale(loss).backward()
+        if self.max_grad_norm is not None:
+            self.grad_scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
+        self.grad_scaler.step(self.optimizer)
+        self.grad_scaler.update()

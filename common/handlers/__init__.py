@@ -1,0 +1,33 @@
+"""Handlers: what happens at which moment of a training, an evaluation or an inference."""
+
+from common.handlers.classification_metrics import ClassificationMetrics
+from common.handlers.classification_report import ClassificationReport
+from common.handlers.collect import CollectHandler
+from common.handlers.explanation_saver import ExplanationSaver
+from common.handlers.history import HistoryWriter
+from common.handlers.loss_terms import LossTerms
+from common.handlers.prediction_saver import PredictionSaver
+from common.handlers.progress import Progress
+from common.handlers.run_record import RunRecord
+from common.handlers.seed_epoch import SeedEpoch
+from common.handlers.settings_writer import SettingsWriter
+from common.handlers.stage_switch import StageSwitch
+from common.handlers.training_checkpoint import TrainingCheckpointSaver
+from common.handlers.weights_loader import WeightsLoader
+
+__all__ = [
+    "ClassificationMetrics",
+    "ClassificationReport",
+    "CollectHandler",
+    "ExplanationSaver",
+    "HistoryWriter",
+    "LossTerms",
+    "PredictionSaver",
+    "Progress",
+    "RunRecord",
+    "SeedEpoch",
+    "SettingsWriter",
+    "StageSwitch",
+    "TrainingCheckpointSaver",
+    "WeightsLoader",
+]

@@ -1,0 +1,71 @@
+"""Write small files so that a reader never finds half of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+
+def write_atomic(path: str | Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file beside its final place, flush it to disk, then put it there in one step.
+
+    Args:
+        path: the final place; its folder is made if needed. What was there before stays until the new file is complete.
+        write: is given the open binary file.
+
+    Raises:
+        OSError: if the disk is full or not writable; the message names the file and says that the old one is intact.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, target)
+    except OSError as error:
+        kept = "the earlier file is intact" if target.exists() else "nothing was left behind"
+        raise OSError(error.errno, f"could not write {target} ({error.strerror}); {kept}. Free some space or choose another folder") from error
+    finally:
+        if os.path.exists(name):
+            os.unlink(name)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file atomically, in UTF-8."""
+    write_atomic(path, lambda file: file.write(text.encode()))
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write a JSON file atomically, indented for reading; numbers that JSON does not know (nan, inf) are refused."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def update_json(path: str | Path, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge nested dictionaries into a JSON file, made if needed, and return its new content."""
+    content = json.loads(Path(path).read_text()) if Path(path).exists() else {}
+    merged = _merge(content, changes)
+    write_json(path, merged)
+    return merged
+
+
+def _merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(old)
+    for key, value in new.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _umask() -> int:
+    """Return the process's umask; there is no way to read it but to set it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""Command lines: thin, all they do can be imported from ``common``."""
