@@ -30,9 +30,11 @@ def settled_network(**options: Any) -> ExplainerClassifier:
         The network in evaluation mode.
     """
     model = ExplainerClassifier(**{"init_bias": 0.3, **options})
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.momentum = 1.0
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+        elif isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight)
     with torch.no_grad():
         model.train()(torch.rand(4, model.in_channels, 64, 64))
     return model.eval()

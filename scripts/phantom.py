@@ -48,7 +48,7 @@ def shapes(
 ) -> None:
     """Outlined shapes; an image is positive when the target figure is among them. Two masks, boxes and a data list.
 
-    Examples:
+    Try:
 
       python -m scripts.phantom shapes --out data/shapes
           800 images of 96 x 96: is there a triangle among the five to seven shapes?
@@ -72,14 +72,14 @@ def shapes(
 
     Args:
         out: folder to write; made if needed, refused if it holds anything else.
-        preset: settings to start from: demo (the defaults given below), reference (twenty thin shapes on 224 x 224, find
-            the circle) or encircled (a square inside a circle). Every option below overrides the preset.
+        preset: settings to start from: demo (the defaults given below), reference (twenty thin shapes on 224 x 224,
+            find the circle) or encircled (a square inside a circle). Every option below overrides the preset.
         count: number of images [800].
         size: height and width in pixels, or one number for both [96].
         channels: 3 for colour, 1 for grey [3].
         seed: another seed, another data set [0].
         target: the figure to find [3/1].
-        outside: if given, a target counts only inside this figure, with the same centre; near misses are drawn too [none].
+        outside: if given, a target counts only inside this figure, with the same centre; near misses are drawn [none].
         shapes: shapes in an image, targets included [5,7].
         targets: targets in a positive image [1].
         vertices: corners of the other shapes [3,6].
@@ -122,10 +122,12 @@ def shapes(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; a mistake in the arguments is told in one line, not as a traceback."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        fire.Fire(
-            {"shapes": shapes}, command=list(arguments) if arguments is not None else None, name="scripts.phantom"
-        )
+        fire.Fire({"shapes": shapes}, command=given, name="scripts.phantom")
+    except fire.core.FireExit as stop:
+        # Fire calls it an error when help is asked for without the arguments that a run would need.
+        return 0 if "--help" in given else int(stop.code or 0)
     except (ValueError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

@@ -150,12 +150,16 @@ class ImageReader2D(ImageReader):
         """Decode with pydicom: PS3.3 C.11.1 (modality LUT), C.11.2 (VOI LUT), C.7.6.3.1.2 (photometric meaning)."""
         import pydicom
         from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
+        from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
         dataset = pydicom.dcmread(path, force=True)
         if "PixelData" not in dataset:
             modality = dataset.get("Modality", "modality unknown")
             what = f"this DICOM file ({modality}) holds no pixels, or is cut short before them"
             raise CaseError(str(path), what, "Leave it out of the datalist, or export it again")
+        if "TransferSyntaxUID" not in dataset.file_meta:  # a bare file: pydicom has found out how it is encoded
+            implicit, _ = dataset.original_encoding
+            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
         frame = self._chosen(path, int(dataset.get("NumberOfFrames") or 1), "frames")
         pixels = pixel_array(dataset, index=frame or 0)
         meaning = dataset.PhotometricInterpretation

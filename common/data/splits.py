@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import math
-import warnings
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+from sklearn.model_selection import train_test_split
 
 FRACTIONS = {"training": 0.7, "validation": 0.15, "test": 0.15}
-MAX_FOLDS = 20  # groups are dealt out in steps of 1/20 at the finest
 RARE = 10  # label combinations of a multi-label task with fewer cases are stratified together
 
 logger = logging.getLogger(__name__)
@@ -31,8 +29,8 @@ def grouped_split(
     With groups, the result depends on the set of (group, label) pairs and the seed, not on the order of the cases;
     give each case its own name as its group where patients are unknown. Without groups it depends on the order.
     Cases that are their own groups are cut off split by split, the last one first, each by scikit-learn's stratified
-    ``train_test_split`` with the share of what is left, rounded up. Otherwise its ``StratifiedGroupKFold`` deals the
-    groups into up to 20 folds, which are shared out; sizes are then approximate.
+    ``train_test_split`` with the share of what is left, rounded up. Larger groups are dealt out whole, so sizes are as
+    close to the fractions as the groups allow.
 
     Args:
         labels: one label a case: an index, a name, or a list of 0/1.
@@ -128,47 +126,37 @@ def _split_cases(
 
 
 def _stratify(strata: list[str], count: int) -> list[str] | None:
-    """Return the strata if they can be balanced over the two parts."""
+    """Return the strata to balance over the two parts, None where one part is too small for all of them."""
     counts = Counter(strata)
-    if min(counts.values()) >= 2 and len(counts) <= min(count, len(strata) - count):
-        return strata
-    logger.warning("too few cases of some class to balance the splits (%s); they are drawn at random", dict(counts))
+    common = counts.most_common(1)[0][0]
+    joined = [stratum if counts[stratum] > 1 else common for stratum in strata]  # a single case cannot be divided
+    if len(set(joined)) <= min(count, len(strata) - count):
+        return joined
+    logger.warning("too few cases to balance %d classes over the splits; they are drawn at random", len(set(joined)))
     return None
 
 
 def _split_groups(
     order: list[int], strata: Sequence[str], names: Sequence[str], shares: Mapping[str, float], seed: int
 ) -> dict[str, list[int]]:
-    """Deal whole groups into balanced folds, then give each split its number of folds."""
-    y = np.asarray([strata[i] for i in order])
-    g = np.asarray([names[i] for i in order])
-    most = min(MAX_FOLDS, len(set(names)), max(Counter(y.tolist()).values()))
-    folds = _folds(shares, max(most, len(shares)))
-    splitter = StratifiedGroupKFold(n_splits=sum(folds.values()), shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class")
-        dealt = iter([part for _, part in splitter.split(y, y, g)])
-    parts = {name: [order[i] for _ in range(count) for i in next(dealt)] for name, count in folds.items()}
-    empty = [name for name, part in parts.items() if not part]
-    if empty:
-        raise ValueError(
-            f"no group (patient) was left for {', '.join(empty)}: {len(set(names))} groups, the largest with "
-            f"{max(Counter(names).values())} of {len(names)} cases; use fewer splits or another seed"
-        )
-    return parts
+    """Deal out whole groups, the largest first, each to the split where it disturbs the balance least.
 
-
-def _folds(shares: Mapping[str, float], most: int) -> dict[str, int]:
-    """Return how many equal folds each split gets: the smallest total that comes closest to the shares."""
-
-    def dealt(total: int) -> dict[str, int]:
-        first, *others = shares
-        counts = {name: max(1, round(shares[name] * total)) for name in others}
-        return {first: total - sum(counts.values()), **counts}
-
-    def error(counts: Mapping[str, int]) -> float:
-        total = sum(counts.values())
-        return round(max(abs(count / total - shares[name]) for name, count in counts.items()), 6)
-
-    candidates = [counts for counts in map(dealt, range(len(shares), most + 1)) if min(counts.values()) >= 1]
-    return min(candidates, key=lambda counts: (error(counts), sum(counts.values())))
+    With n[s, c] cases of class c in split s of share p[s], and N[c] in all, the balance is the chi-square-like
+    sum over s and c of n[s, c]^2 / (p[s] N[c]^2), smallest when every split has its share of every class.
+    """
+    classes, y = np.unique([strata[i] for i in order], return_inverse=True)
+    groups, g = np.unique([names[i] for i in order], return_inverse=True)
+    counts = np.zeros((len(groups), len(classes)))
+    np.add.at(counts, (g, y), 1)
+    share, total = np.array([*shares.values()])[:, np.newaxis], counts.sum(0)
+    filled = np.zeros((len(shares), len(classes)))
+    place = np.empty(len(groups), dtype=int)
+    shuffled = np.random.default_rng(seed).permutation(len(groups))
+    for left, group in enumerate(shuffled[np.argsort(-counts[shuffled].sum(1), kind="stable")]):
+        growth = ((2 * filled + counts[group]) * counts[group] / (share * total**2)).sum(1)
+        empty = filled.sum(1) == 0
+        if empty.sum() == len(groups) - left:  # every split gets a group, be it small
+            growth[~empty] = np.inf
+        place[group] = growth.argmin()
+        filled[place[group]] += counts[group]
+    return {name: [i for i, k in zip(order, g, strict=True) if place[k] == s] for s, name in enumerate(shares)}

@@ -68,10 +68,10 @@ class StagedTrainer(SupervisedTrainer):
             loss_function=self.stage.loss,  # type: ignore[arg-type]
             inferer=inferer or ExplainInferer(),
             train_handlers=train_handlers,
-            amp=amp,
             decollate=False,
             optim_set_to_none=True,
         )
+        self.mixed_precision = amp  # MONAI's own amp would set up a CUDA scaler on any device
         on_gpu = self.state.device.type == "cuda"
         self.autocast_dtype = torch.float16 if on_gpu else torch.bfloat16
         self.grad_scaler = torch.amp.GradScaler(self.state.device.type, enabled=amp and on_gpu)
@@ -104,7 +104,7 @@ class StagedTrainer(SupervisedTrainer):
         for module in self.frozen:
             module.eval()
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.state.device.type, dtype=self.autocast_dtype, enabled=self.amp):
+        with torch.autocast(self.state.device.type, dtype=self.autocast_dtype, enabled=self.mixed_precision):
             outputs = self.inferer(batch["image"], self.network, method=self.stage.method)
         terms = self.stage.loss.terms(outputs, batch)
         reduced = self.stage.loss.reduce(terms)

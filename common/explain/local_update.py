@@ -19,8 +19,6 @@ __all__ = ["LocalExplainer", "Window"]
 
 SCALES = ("full", "half", "quarter")
 STRIDE = 8
-REACH = 35
-"""Pixels to each side that a changed pixel can influence."""
 
 
 class Window(NamedTuple):
@@ -92,14 +90,8 @@ class LocalExplainer:
         self._map = empty(1, "full")
         self.update(image, Window(0, self._height, 0, self._width))
         for kept in (self._skip, self._input, self._middle):
-            kept.update({name: feature.repeat(copies, 1, 1, 1) for name, feature in kept.items()})
-        self._map = self._map.repeat(copies, 1, 1, 1)
-
-    @staticmethod
-    def pays(patch: int, height: int, width: int) -> bool:
-        """Return whether a patch's reach is small enough against the image to beat a full run of the explainer."""
-        reach = patch + 2 * REACH
-        return reach * reach < 0.75 * height * width
+            kept.update({name: _repeated(feature, copies) for name, feature in kept.items()})
+        self._map = _repeated(self._map, copies)
 
     @torch.inference_mode()
     def update(self, image: Tensor, window: Window) -> Tensor:
@@ -145,6 +137,10 @@ class LocalExplainer:
 
     def _pad(self, image: Tensor) -> Tensor:
         return F.pad(image, [0, -image.shape[-1] % STRIDE, 0, -image.shape[-2] % STRIDE], mode="replicate")
+
+
+def _repeated(feature: Tensor, copies: int) -> Tensor:
+    return feature.expand(copies, -1, -1, -1).clone(memory_format=torch.channels_last)
 
 
 def _convolve(feature: Tensor, layer: nn.Conv2d, window: Window) -> Tensor:

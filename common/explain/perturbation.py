@@ -73,7 +73,7 @@ class PerturbationCurve:
     f is the softmax probability of one class. Patches are ranked once, on the clean image's relevance. The two
     semantics answer different questions and give different numbers: do not mix them.
 
-    On the CPU an :class:`common.networks.ExplainerClassifier` is recomputed with
+    Off the GPU, which prefers large batches, the map of an :class:`common.networks.ExplainerClassifier` is redrawn by
     :class:`common.explain.local_update.LocalExplainer`, all fills of an image in lockstep.
 
     Args:
@@ -156,7 +156,7 @@ class PerturbationCurve:
         scores = first[:, :, None].repeat(1, len(self.kinds), steps + 1)
         for index, score in enumerate(scores):
             case = _Case(image[index], fills[:, index], ranks[index], self.patch)
-            if self.semantics == "recompute" and isinstance(model, ExplainerClassifier) and case.pays_locally():
+            if isinstance(model, ExplainerClassifier) and self.semantics == "recompute" and not image.is_cuda:
                 chunks = _local_logits(model, case, steps)
             else:
                 chunks = _full_logits(functions[index], case, steps, self.batch_size)
@@ -210,10 +210,6 @@ class _Case:
         return [
             Window(top, min(top + self.patch, height), left, min(left + self.patch, width)) for top, left in corners
         ]
-
-    def pays_locally(self) -> bool:
-        """Return whether local updates are faster; a GPU would rather be given large batches."""
-        return self.image.device.type == "cpu" and LocalExplainer.pays(self.patch, *self.image.shape[-2:])
 
 
 def _classify_fixed(model: MapClassifier, explanation: Tensor, image: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Scores of a classification, each with its bootstrap interval.
 
 Every score is a function of case weights, so that a thousand resamples are a few array operations; with weights of
-one they are scikit-learn's scores (the tests compare). With two exclusive classes F1 and average precision are those
-of the second class, as scikit-learn has them; otherwise they are the mean over the classes (macro).
+one they are scikit-learn's scores (the tests compare). With two exclusive classes AUROC, average precision and F1
+are those of the second class, as scikit-learn has them; otherwise they are the mean over the classes (macro).
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _statistics(exclusive: bool) -> dict[str, Statistic]:
     return {
         "accuracy": _accuracy,
         "balanced_accuracy": _balanced_accuracy,
-        "auroc": _macro(roc_area_by_class, _mean_of_all),
+        "auroc": _second_or_macro(roc_area_by_class, _mean_of_all),
         "average_precision": _second_or_macro(average_precision_by_class, _mean_of_all),
         "f1": _second_or_macro(_exclusive_f1_by_class, _mean_of_defined),
     }

@@ -46,9 +46,10 @@ def pompom(explanation: Tensor, mask: Tensor, denominator: str = "outside", eps:
         raise ValueError(f"denominator is {denominator!r}, expected one of {', '.join(DENOMINATORS)}")
     explanation, inside = _flat(explanation, mask)
     outside = 1 - inside
-    touched = (outside * explanation > eps).sum(dim=1)
-    pixels = (outside > eps).sum(dim=1) if denominator == "outside" else torch.full_like(touched, outside.shape[1])
-    return touched / (pixels + eps)
+    touched = (outside * explanation > eps).double().sum(dim=1)
+    if denominator == "total":
+        return touched / outside.shape[1]
+    return touched / ((outside > eps).double().sum(dim=1) + eps)
 
 
 def energy_in_roi(explanation: Tensor, mask: Tensor) -> Tensor:

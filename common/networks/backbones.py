@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,16 +125,15 @@ def _read(name: str, weights: str | Path) -> dict[str, Tensor]:
 
 def _load(network: ResNet, state: dict[str, Tensor], source: str) -> None:
     """Fit stem and last layer of a state dict to the network, load the rest strictly, log the report."""
-    own = network.state_dict()
     fitted = dict(state)
-    notes = []
-    stem = fitted.get("conv1.weight")
-    if stem is not None and stem.ndim == 4 and stem.shape[1] == 3 and own["conv1.weight"].shape[1] == 1:
+    notes: list[str] = []
+    skip: tuple[str, ...] = ()
+    stem, last = state.get("conv1.weight"), state.get("fc.weight")
+    if stem is not None and stem.ndim == 4 and stem.shape[1] == 3 and network.conv1.in_channels == 1:
         fitted["conv1.weight"] = stem.sum(dim=1, keepdim=True)
         notes.append("conv1 summed over RGB for one-channel images")
-    last = fitted.get("fc.weight")
-    if last is not None and last.shape[0] != own["fc.weight"].shape[0]:
-        fitted["fc.weight"], fitted["fc.bias"] = own["fc.weight"], own["fc.bias"]
-        notes.append(f"fc skipped: {last.shape[0]} classes in the file, {own['fc.weight'].shape[0]} wanted")
-    report = load_state(network, fitted, source)
-    logger.info("%s", "; ".join([str(report), *notes]))
+    if last is not None and len(last) != network.fc.out_features:
+        skip = ("fc.weight", "fc.bias")
+        notes.append(f"fc skipped: {len(last)} classes in the file, {network.fc.out_features} wanted")
+    report = load_state(network, fitted, source, skip)
+    logger.info("%s", replace(report, notes=(*report.notes, *notes)))

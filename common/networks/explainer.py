@@ -12,18 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from common.layers.convolution import double_conv
 from common.layers.image_check import check_image
 
 __all__ = ["ExplainerUNet"]
-
-
-def _double_conv(in_channels: int, out_channels: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1),
-        nn.ReLU(),
-    )
 
 
 def _upsample(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
@@ -57,15 +49,15 @@ class ExplainerUNet(nn.Module):
         self.in_channels = in_channels
         self.initial_value: float = math.tanh(init_bias)
         self.stride = 8  # three poolings by two
-        self.encode_full = _double_conv(in_channels, 32)
-        self.encode_half = _double_conv(32, 64)
-        self.encode_quarter = _double_conv(64, 128)
+        self.encode_full = double_conv(in_channels, 32)
+        self.encode_half = double_conv(32, 64)
+        self.encode_quarter = double_conv(64, 128)
         self.up_quarter = _upsample(128, 128)
-        self.decode_quarter = _double_conv(128, 128)
+        self.decode_quarter = double_conv(128, 128)
         self.up_half = _upsample(128, 64)
-        self.decode_half = _double_conv(64, 64)
+        self.decode_half = double_conv(64, 64)
         self.up_full = _upsample(64, 32)
-        self.decode_full = _double_conv(32, 32)
+        self.decode_full = double_conv(32, 32)
         self.project = nn.Conv2d(32, 1, kernel_size=1)
         self.norm = nn.BatchNorm2d(1)
         nn.init.constant_(self.norm.bias, init_bias)

@@ -145,7 +145,9 @@ class ExplainerClassifier(nn.Module):
 
     def _decide(self, normalised: Tensor, explanation: Tensor) -> Dict[str, Tensor]:  # noqa: UP006
         logits = self.classifier(normalised, explanation)
-        return {"logits": logits, "probability": torch.softmax(logits, dim=1), "explanation": explanation}
+        # In the map's precision: under autocast the logits may be bfloat16, too coarse for a probability.
+        probability = torch.softmax(logits.to(explanation.dtype), dim=1)
+        return {"logits": logits, "probability": probability, "explanation": explanation}
 
 
 def _channel_values(name: str, values: float | Sequence[float] | None, channels: int, default: float) -> Tensor:

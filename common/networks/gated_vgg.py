@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from common.layers.convolution import double_conv
 from common.layers.gating import gate
 from common.layers.image_check import check_image
 
@@ -17,15 +18,6 @@ __all__ = ["GatedVGG"]
 
 CHANNELS = (32, 64, 128, 256)
 HIDDEN = 128
-
-
-def _double_conv(in_channels: int, out_channels: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1),
-        nn.ReLU(),
-    )
 
 
 class GatedVGG(nn.Module):
@@ -55,7 +47,7 @@ class GatedVGG(nn.Module):
         self.in_channels = in_channels
         self.gate_count: int = len(CHANNELS)
         self.stages = nn.ModuleList(
-            _double_conv(before, after) for before, after in zip((in_channels, *CHANNELS[:-1]), CHANNELS, strict=True)
+            double_conv(before, after) for before, after in zip((in_channels, *CHANNELS[:-1]), CHANNELS, strict=True)
         )
         self.head = nn.Sequential(
             nn.Linear(CHANNELS[-1], HIDDEN),

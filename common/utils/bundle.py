@@ -53,6 +53,28 @@ class Bundle:
         """Give the path of a configuration, such as ``train``."""
         return self.folder / "configs" / f"{name}.json"
 
+    def trained_config(self, name: str) -> dict[str, Any]:
+        """Give a configuration with the settings of the trained network, which training writes beside the weights."""
+        config, file = self.configs[name], self.folder / "models" / "settings.json"
+        if "ckpt_path" not in config or not file.is_file():
+            return config
+        return {**config, **{k: v for k, v in ConfigParser.load_config_file(file).items() if k in config}}
+
+    def weights_file(self) -> Path:
+        """Give the path of the trained weights.
+
+        Raises:
+            PlainError: if the bundle was not trained yet.
+        """
+        file = self.folder / "models" / "model.pt"
+        if not file.is_file():
+            raise PlainError(
+                f"{self.folder} has no models/model.pt yet. Train it with `python -m monai.bundle run --config_file "
+                f"{self.config_file('train')}`, or copy the model.pt of another run there "
+                f"(`make demo BUNDLE={self.name}` makes one under runs/)"
+            )
+        return file
+
     def parser(self, *names: str) -> ConfigParser:
         """Merge configurations as MONAI does, later over earlier, with the metadata and this bundle's folder."""
         parser = ConfigParser()

@@ -4,6 +4,7 @@ The rules without network read files only. The network's rules build ``network_d
 """
 
 import configparser
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -134,8 +135,11 @@ def names_known(bundle: Bundle) -> Iterator[str]:
 def config_combinations(bundle: Bundle) -> list[tuple[str, ...]]:
     """List how the configurations are run: alone if complete, else as an overlay over the one that they fit best."""
 
-    def problems(names: tuple[str, ...]) -> int:
-        parser = bundle.parser(*names)
+    def problems(names: tuple[str, ...]) -> float:
+        try:
+            parser = bundle.parser(*names)
+        except KeyError:  # the overlay changes an id that this base does not have
+            return math.inf
         return len(check_config(parser, declared_ids(parser)))
 
     bases = [n for n in ("train", "inference") if n in bundle.configs]

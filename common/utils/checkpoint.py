@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from common.utils.files import write_atomic
 __all__ = ["LoadReport", "load_state", "load_weights_only", "save_atomic", "tensors_of"]
 
 WRAPPERS = ("state_dict", "model", "network")
+ZIP_HEADER = b"PK\x03\x04"
 LISTED = 5  # keys named in a message before "and n more"
 RESNETS = {  # kind of block and blocks per stage
     "basic 2 2 2 2": "resnet18",
@@ -83,7 +83,7 @@ def load_weights_only(path: str | Path) -> Any:
         raise FileNotFoundError(f"checkpoint {path} {kind}; expected a file written by training, e.g. models/model.pt")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, OSError, RuntimeError) as error:
+    except Exception as error:  # a damaged byte can make the reader stumble over anything
         raise ValueError(_why_unreadable(path, error)) from None  # torch's text advises to switch the protection off
 
 
@@ -106,24 +106,26 @@ def tensors_of(content: Any, source: str) -> dict[str, Tensor]:
             content = content[wrapper]
             break
     if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
-        held = (
-            f"a dictionary with {_listed([str(k) for k in content])}" if isinstance(content, Mapping) else type(content)
-        )
+        keys = _listed([str(key) for key in content]) or "no keys" if isinstance(content, Mapping) else ""
+        held = f"dictionary with {keys}" if keys else type(content).__name__
         raise ValueError(
-            f"{source} holds {held}, expected a state dict: tensors by name, bare or under {', '.join(WRAPPERS)}"
+            f"{source} holds a {held}, expected a state dict: tensors by name, bare or under {', '.join(WRAPPERS)}"
         )
     if all(key.startswith("module.") for key in content):
         return {key.removeprefix("module."): value for key, value in content.items()}
     return dict(content)
 
 
-def load_state(module: nn.Module, state: Mapping[str, Any], source: str | Path) -> LoadReport:
+def load_state(
+    module: nn.Module, state: Mapping[str, Any], source: str | Path, skip: Collection[str] = ()
+) -> LoadReport:
     """Copy a state dict into a module if, and only if, every key and shape fits.
 
     Args:
         module: the module to fill; untouched if the state does not fit.
         state: see :func:`tensors_of`. Counters of batch norms may be missing, as in files of early PyTorch.
         source: where it came from, for report and message.
+        skip: keys that are left as they are in the module, whatever the state holds for them.
 
     Returns:
         What was done.
@@ -134,12 +136,13 @@ def load_state(module: nn.Module, state: Mapping[str, Any], source: str | Path) 
     tensors = tensors_of(state, str(source))
     own = module.state_dict()
     counters = [key for key in own if key not in tensors and key.endswith(".num_batches_tracked")]
-    missing = [key for key in own if key not in tensors and key not in counters]
-    unexpected = [key for key in tensors if key not in own]
+    kept = {*counters, *skip} & own.keys()
+    missing = [key for key in own if key not in tensors and key not in kept]
+    unexpected = [key for key in tensors if key not in own and key not in kept]
     misshaped = [
         f"{key} is {tuple(tensors[key].shape)}, expected {tuple(own[key].shape)}"
         for key in own
-        if key in tensors and tensors[key].shape != own[key].shape
+        if key in tensors and key not in kept and tensors[key].shape != own[key].shape
     ]
     if missing or unexpected or misshaped:
         found = [("missing", missing), ("unexpected", unexpected), ("of another shape", misshaped)]
@@ -148,9 +151,9 @@ def load_state(module: nn.Module, state: Mapping[str, Any], source: str | Path) 
             f"{source} does not fit {type(module).__name__}: {wrong}. It holds {_describe(tensors)}, the network is "
             f"{_describe(own)}; build the network that the file was made with, or choose another file"
         )
-    module.load_state_dict({**{key: own[key] for key in counters}, **tensors}, strict=True)
+    module.load_state_dict({**tensors, **{key: own[key] for key in kept}}, strict=True)
     notes = (f"{len(counters)} batch-norm counters not in the file, kept",) if counters else ()
-    return LoadReport(str(source), len(tensors), notes)
+    return LoadReport(str(source), len(own) - len(kept), notes)
 
 
 def _why_unreadable(path: Path, error: Exception) -> str:
@@ -158,8 +161,9 @@ def _why_unreadable(path: Path, error: Exception) -> str:
     if "TorchScript" in str(error):
         return f"{path} is a TorchScript export; expected the state dict it was made from, e.g. models/model.pt"
     with path.open("rb") as file:
-        cut_zip = file.read(2) == b"PK" and not zipfile.is_zipfile(path)
-    if isinstance(error, pickle.UnpicklingError) and not cut_zip:
+        head = file.read(4)
+    torn = head.startswith(b"PK") and head != ZIP_HEADER
+    if isinstance(error, pickle.UnpicklingError) and not torn:
         return (
             f"{path} holds something other than plain weights; nothing in it was executed. Expected tensors, numbers "
             "and text, as torch.save(network.state_dict(), path) writes them; ask its author for such a file"

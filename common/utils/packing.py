@@ -14,27 +14,32 @@ from common.utils.bundle import Bundle
 from common.utils.config_check import walk
 from common.utils.import_closure import ImportClosure
 from common.utils.isolated_run import export_torchscript, prove
-from common.utils.messages import PlainError
 
 __all__ = ["pack_bundle", "write_archive"]
 
 PACKAGE = "common"
 #: What belongs to a bundle; everything else in its folder is a run product or data.
 KEPT = ("configs/*.json", "configs/logging.conf", "docs/**/*", "LICENSE", "large_files.yml", "models/model.pt")
+#: Bytes above which MONAI's model collection wants a file listed in large_files.yml.
+LARGE = 25 * 1024 * 1024
 #: The earliest time a zip archive can state, so that equal content gives equal bytes.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def pack_bundle(folder: str | Path, out: str | Path = "dist", report: Callable[[str], None] = print) -> Path:
+def pack_bundle(
+    folder: str | Path, out: str | Path = "dist", weights_url: str | None = None, report: Callable[[str], None] = print
+) -> Path:
     """Pack a trained bundle with the part of the library that it needs.
 
     The code is copied under a package name of the bundle's own and all dotted names are rewritten, so that the archive
-    needs no installation of this library and clashes with no other bundle. TorchScript is exported from the packed files.
-    The archive is then unpacked in an empty directory and run there, with this library made impossible to import.
+    needs no installation of this library and clashes with no other bundle. TorchScript is exported from the packed
+    files. The archive is then unpacked in an empty directory and run there, with this library impossible to import.
 
     Args:
         folder: the bundle's folder, with ``models/model.pt``.
         out: folder to write to.
+        weights_url: address under which the large files will be published; adds the ``large_files.yml`` that MONAI's
+            model collection asks for. None leaves it as it is.
         report: is told about the steps.
 
     Returns:
@@ -45,25 +50,22 @@ def pack_bundle(folder: str | Path, out: str | Path = "dist", report: Callable[[
         PlainError: if there is no trained model, or the packed bundle does not run.
     """
     bundle = Bundle(folder)
-    if not (bundle.folder / "models" / "model.pt").is_file():
-        raise PlainError(
-            f"{folder} has no models/model.pt: train it first with `python -m monai.bundle run --config_file "
-            f"{folder}/configs/train.json`, or copy the model.pt of a run there (`make demo BUNDLE={bundle.name}` makes one)"
-        )
+    bundle.weights_file()
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch) / bundle.name
         modules = _copy_bundle(bundle, tree)
         report(f"{bundle.name} {bundle.version}: configuration, documents, weights and {modules} modules of code")
         export_torchscript(tree)
         report("TorchScript exported from the packed files")
+        if weights_url is not None:
+            _write(tree / "large_files.yml", _large_files(tree, weights_url))
         archive = Path(scratch) / f"{bundle.name}_v{bundle.version}.zip"
         write_archive(tree, archive)
         report(prove(archive, bundle.name))
         target = Path(out) / archive.name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(archive, target)
-    checksum = hashlib.sha256(target.read_bytes()).hexdigest()
-    Path(f"{target}.sha256").write_text(f"{checksum}  {target.name}\n", encoding="utf-8")
+    _write(Path(f"{target}.sha256"), f"{_checksum(target)}  {target.name}\n")
     return target
 
 
@@ -94,8 +96,8 @@ def _copy_bundle(bundle: Bundle, tree: Path) -> int:
         target = tree / code / data.relative_to(closure.folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(data, target)
-    for name, config in bundle.configs.items():
-        packed = _check_when_running(_with_settings(bundle, config))
+    for name in bundle.configs:
+        packed = _check_when_running(bundle.trained_config(name))
         _write(tree / "configs" / f"{name}.json", rename(_json(packed)))
     _write(tree / "configs" / "metadata.json", _json(_without_library(bundle.metadata)))
     readme = tree / "docs" / "README.md"
@@ -122,15 +124,6 @@ def _renamer(folder: Path, code: str) -> Callable[[str], str]:
     return rename
 
 
-def _with_settings(bundle: Bundle, config: dict[str, Any]) -> dict[str, Any]:
-    """Give configurations that load the weights the settings of the network that was trained."""
-    file = bundle.folder / "models" / "settings.json"
-    if "ckpt_path" not in config or not file.is_file():
-        return config
-    settings = json.loads(file.read_text(encoding="utf-8"))
-    return {**config, **{k: v for k, v in settings.items() if k in config}}
-
-
 def _check_when_running(config: dict[str, Any]) -> dict[str, Any]:
     """Move components from ``initialize`` to the head of the workflow.
 
@@ -149,6 +142,20 @@ def _check_when_running(config: dict[str, Any]) -> dict[str, Any]:
 def _without_library(metadata: dict[str, Any]) -> dict[str, Any]:
     packages = {k: v for k, v in metadata["required_packages_version"].items() if k != PACKAGE}
     return {**metadata, "required_packages_version": packages}
+
+
+def _large_files(tree: Path, url: str) -> str:
+    large = (f for f in sorted(tree.rglob("*")) if f.is_file() and f.stat().st_size > LARGE)
+    entries = [
+        f"- path: {f.relative_to(tree).as_posix()}\n  url: {url.rstrip('/')}/{f.name}\n"
+        f"  hash_val: {_checksum(f)}\n  hash_type: sha256\n"
+        for f in large
+    ]
+    return "large_files:\n" + "".join(entries)
+
+
+def _checksum(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _json(content: Any) -> str:

@@ -63,15 +63,3 @@ def bundle_root() -> str:
 def on_command_line() -> bool:
     """Tell whether a command line (``python -m monai.bundle ...``) started what is running, rather than Python code."""
     return any(frame.f_globals.get("__name__") == "fire.core" for frame in _frames())
-
-
-def bundle_root() -> str:
-    """Return the folder of the bundle whose configuration is being evaluated, "." where no workflow tells.
-
-    A configuration lies in ``<bundle>/configs``, so commands work from any directory without ``--bundle_root``.
-    """
-    workflow = running_workflow()
-    if workflow is None:
-        return "."
-    folder = workflow.config_root_path
-    return str(folder.parent if folder.name == "configs" else folder)

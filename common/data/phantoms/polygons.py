@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "CIRCLE",
+    "TRIANGLE",
     "PlacedShape",
     "Raster",
     "StarPolygon",
@@ -111,6 +112,7 @@ class StarPolygon:
 
 
 CIRCLE = StarPolygon(-1)
+TRIANGLE = StarPolygon(3)
 
 
 @dataclass(frozen=True)

@@ -227,7 +227,7 @@ def _build_scene(
 
 
 def _add_noise(image: Bytes, deviation: float, rng: Generator) -> Bytes:
-    """Add Gaussian noise and clip. (Casting without clipping would turn white into black where it overflows.)"""
+    """Add Gaussian noise, clipped: casting alone would turn white into black where it overflows."""
     if deviation == 0:
         return image
     noisy = image + rng.normal(0.0, deviation, image.shape)

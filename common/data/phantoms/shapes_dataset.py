@@ -7,7 +7,7 @@
     datalist.json              what the bundles read
     phantom.json               the settings; the same settings again do nothing
 
-Masks of negative images are there and empty.
+Masks of negative images are there and empty. The data list leaves them out, as such an image has no region to look at.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ def _check_splits(labels: Sequence[int], splits: Sequence[str], settings: Shapes
                 )
 
 
-def _write_images(settings: ShapesSettings, splits: Sequence[str], folder: Path, progress: bool) -> Iterator[dict[str, Any]]:
+def _write_images(
+    settings: ShapesSettings, splits: Sequence[str], folder: Path, progress: bool
+) -> Iterator[dict[str, Any]]:
     for name in ("images", "masks"):
         (folder / name).mkdir()
     digits = max(4, len(str(settings.count - 1)))
@@ -103,10 +105,21 @@ def _write_images(settings: ShapesSettings, splits: Sequence[str], folder: Path,
     for index in indices:
         sample = make_sample(settings, index)
         case = f"{index:0{digits}d}"
-        paths = {"image": f"images/{case}.png", "mask_box": f"masks/{case}_box.png", "mask_shape": f"masks/{case}_shape.png"}
+        paths = {
+            "image": f"images/{case}.png",
+            "mask_box": f"masks/{case}_box.png",
+            "mask_shape": f"masks/{case}_shape.png",
+        }
         for key, path in paths.items():
             _write_png(getattr(sample, key), folder / path)
-        yield {"case_id": case, **paths, **_facts(sample), "split": splits[index], "seed": settings.seed, "index": index}
+        yield {
+            "case_id": case,
+            **paths,
+            **_facts(sample),
+            "split": splits[index],
+            "seed": settings.seed,
+            "index": index,
+        }
 
 
 def _facts(sample: ShapesSample) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
-from common.data.phantoms.polygons import CIRCLE, StarPolygon, step_choices
+from common.data.phantoms.polygons import CIRCLE, TRIANGLE, StarPolygon, step_choices
 from common.utils.messages import did_you_mean
 
 __all__ = ["PRESETS", "ShapesSettings"]
@@ -20,7 +21,7 @@ Range = tuple[float, float]
 Colour = int | tuple[int, int, int]
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # Triangle or not, among five to seven shapes: learnt by a small network in minutes, yet every outline has to be read.
+    # Triangle or not, among five to seven shapes: learnt in minutes, yet every outline has to be read.
     "demo": {},
     # The defaults of the generator in the xML repository: twenty thin outlines, is one of them a circle?
     "reference": {
@@ -86,7 +87,7 @@ class ShapesSettings:
     size: tuple[int, int] = (96, 96)
     channels: int = 3
     seed: int = 0
-    target: StarPolygon = StarPolygon(3, 1)
+    target: StarPolygon = TRIANGLE
     outside: StarPolygon | None = None
     shapes: tuple[int, int] = (5, 7)
     targets: tuple[int, int] = (1, 1)
@@ -143,7 +144,7 @@ class ShapesSettings:
         plain = {name: str(value) if isinstance(value, StarPolygon) else value for name, value in options.items()}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
 
-    @property
+    @cached_property
     def distractors(self) -> dict[int, list[StarPolygon]]:
         """The other shapes by number of vertices (-1: circle), never the target nor several copies of it."""
         low, high = self.vertices
@@ -221,6 +222,8 @@ class ShapesSettings:
                 "with filled=True and overlap=True a target vanishes among shapes of its own colour: choose another "
                 "target_colour, or set one of the two to False"
             )
+        if self.filled and self.outside is not None:
+            raise ValueError("filled=True hides what is inside an outside polygon: use filled=False, or no outside")
 
     def _check_geometry(self) -> None:
         if self.simplified and (self.target.is_circle or not self.circles):
@@ -283,7 +286,7 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, list | tuple)
 
 
-def _scalar(name: str, value: Any, expected: type) -> Any:
+def _scalar(name: str, value: Any, expected: type[Any]) -> Any:
     """Return the value as the expected type; a whole number will do as a real one, but nothing else is converted."""
     if expected is float and type(value) is int:
         value = float(value)

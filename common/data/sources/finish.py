@@ -1,4 +1,4 @@
-"""What every converter does in the end: split the cases, choose a part of them, write the datalist."""
+"""What every converter does in the end: split the cases and write the datalist."""
 
 from __future__ import annotations
 

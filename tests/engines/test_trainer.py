@@ -1,0 +1,89 @@
+"""One step of the trainer, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.training_setup import build, items
+
+from common.losses import ExplainerClassifierLoss
+from common.types import Stage
+
+
+def test_train_and_validation_loss_are_the_same_quantity(tmp_path: Path) -> None:
+    """The terms of three unequal batches reduce to the loss of all samples as one batch, class weights included."""
+    loss = ExplainerClassifierLoss(alpha=0.7, class_weights=[1.0, 3.0])
+    network = build(tmp_path).network.eval()
+    data = items(11, seed=3)
+    batches = [data[:5], data[5:9], data[9:]]
+
+    def terms(chunk: list[dict]) -> dict[str, torch.Tensor]:
+        images = torch.stack([item["image"] for item in chunk])
+        return loss.terms(network.explain(images), {"label": torch.tensor([item["label"] for item in chunk])})
+
+    parts = [terms(batch) for batch in batches]
+    joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    torch.testing.assert_close(loss.reduce(joined)["loss"], loss.reduce(terms(data))["loss"])
+
+
+def test_gradient_clipping_bounds_the_step(tmp_path: Path) -> None:
+    for norm in (None, 1e-3):
+        trainer = build(tmp_path / str(norm), epochs=(1, 0, 0), max_grad_norm=norm)
+        trainer.stage.optimizer.param_groups[0]["momentum"] = 0.0
+        before = {k: v.clone() for k, v in trainer.network.named_parameters()}
+        trainer.run()
+        last = torch.load(tmp_path / str(norm) / "checkpoints" / "last.pt", weights_only=True)["network"]
+        moved = torch.sqrt(sum(((last[k] - before[k]) ** 2).sum() for k in before))
+        limit = 4 * 0.05 * 1e-3  # steps x learning rate x norm
+        assert (moved <= limit * 1.001) == (norm is not None)
+
+
+def test_a_loss_that_is_no_number_stops_with_advice(tmp_path: Path) -> None:
+    trainer = build(tmp_path, epochs=(3, 0, 0), learning_rate=1e30)
+    with pytest.raises(ValueError, match=r"the loss became .* lower the learning rate"):
+        trainer.run()
+
+
+def test_mixed_precision_trains(tmp_path: Path) -> None:
+    trainer = build(tmp_path, epochs=(2, 0, 0), amp=True)
+    trainer.run()
+    assert all(parameter.dtype == torch.float32 for parameter in trainer.network.parameters())
+    assert trainer.autocast_dtype == torch.bfloat16
+
+
+def test_unknown_submodule_is_named(tmp_path: Path) -> None:
+    trainer = build(tmp_path)
+    stage = trainer.stages[0]
+    wrong = Stage("first", 1, ["clasifier"], stage.optimizer, stage.loss)
+    with pytest.raises(ValueError, match=r"'first' trains \['clasifier'\], but the network has only"):
+        trainer.enter(wrong)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": -1}, "epochs is -1"),
+        ({"trainable": []}, "nothing is trainable"),
+        ({"patience": 0}, "patience is 0"),
+        ({"patience": 1}, "would always come before the learning rate drops"),
+    ],
+)
+def test_stage_refuses(tmp_path: Path, change: dict, message: str) -> None:
+    stage = build(tmp_path).stages[0]
+    settings = {
+        "name": "first",
+        "epochs": 1,
+        "trainable": ["classifier"],
+        "optimizer": stage.optimizer,
+        "loss": stage.loss,
+        "scheduler": torch.optim.lr_scheduler.ReduceLROnPlateau(stage.optimizer, patience=1),
+    }
+    with pytest.raises(ValueError, match=message):
+        Stage(**{**settings, **change})
+
+
+def test_no_epochs_at_all_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no stage has any epoch"):
+        build(tmp_path, epochs=(0, 0, 0))
