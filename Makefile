@@ -47,7 +47,7 @@ lint: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@PYTHONPATH=. $(BIN)/lint-imports
+	@PYTHONPATH=. $(BIN)/lint-imports --no-logo
 
 check: lint
 	@$(MAKE) --no-print-directory test

@@ -21,7 +21,7 @@ DPI = 100
 MARGIN, GAP = 40, 24
 HEADER, PANEL_TITLE, COLOUR_BAR = 92, 30, 62
 BAR_STEP, FOOTER = 30, 58
-PANEL_HEIGHTS = (220, 560)
+TALLEST_PANEL = 560
 MOST_BARS = 6
 
 # Okabe and Ito's palette, told apart by colour-blind readers
@@ -44,19 +44,20 @@ class Layout:
 def layout(record: ExplanationRecord) -> Layout:
     """Return the layout of a record's card; it depends on the image's shape and the number of lines alone."""
     rows, columns = record["image"]["rows"], record["image"]["columns"]
-    width = (WIDTH - 2 * MARGIN - 2 * GAP) // 3
-    height = min(max(round(width * rows / columns), PANEL_HEIGHTS[0]), PANEL_HEIGHTS[1])
+    step = (WIDTH - 2 * MARGIN + GAP) // 3
+    width, height = min(step - GAP, round(TALLEST_PANEL * columns / rows)), TALLEST_PANEL
+    width, height = max(width, 1), min(max(round(width * rows / columns), 1), height)
     top = HEADER + PANEL_TITLE
-    panels = tuple((MARGIN + index * (width + GAP), top, width, height) for index in range(3))
+    panels = tuple((MARGIN + index * step, top, width, height) for index in range(3))
     bottom = top + height + COLOUR_BAR
     lines = max(len(_shown_classes(record)), len(facts(record)))
-    bars = (MARGIN, bottom + PANEL_TITLE, (WIDTH - 2 * MARGIN - GAP) // 2, BAR_STEP * len(_shown_classes(record)))
+    half = (WIDTH - 2 * MARGIN - 2 * GAP) // 2
     return Layout(
         height=bottom + PANEL_TITLE + BAR_STEP * lines + FOOTER,
         panels=panels,
         colour_bar=(panels[1][0], top + height + 12, width, 10),
-        bars=bars,
-        facts=(panels[1][0] + width // 2 + GAP, bottom + PANEL_TITLE),
+        bars=(MARGIN, bottom + PANEL_TITLE, half, BAR_STEP * len(_shown_classes(record))),
+        facts=(MARGIN + half + 2 * GAP, bottom + PANEL_TITLE),
     )
 
 
@@ -67,13 +68,13 @@ def facts(record: ExplanationRecord) -> list[str]:
     if "roi" in record:
         roi = record["roi"]
         hit = "inside" if roi["pointing_hit"] else "outside"
-        lines.append(f"The marked region covers {roi['area']:.1%} of the image and holds {roi['energy']:.0%} of the map")
-        lines.append(f"The map's highest point lies {hit} it")
+        lines.append(f"The known region is {roi['area']:.1%} of the image")
+        lines.append(f"and holds {roi['energy']:.0%} of the map; the highest point is {hit}")
     listed = [f"{number}: {item['share']:.0%}" for number, item in enumerate(record["evidence"], 1)]
     if listed:
         rest = summary["regions"] - len(listed)
         more = f" (and {rest} smaller)" if rest > 0 else ""
-        lines.append(f"Boxes, share of the map:  {'   '.join(listed)}{more}")
+        lines.append(f"Boxes, share of the map: {', '.join(listed)}{more}")
     else:
         lines.append(f"No part of the map reaches {summary['threshold']:g}")
     lines.extend(f"{name.capitalize()} {value:.3g}" for name, value in record.get("uncertainty", {}).items())
@@ -126,12 +127,9 @@ def draw_card(
 
 
 def overlay_box(record: ExplanationRecord) -> tuple[int, int, int, int]:
-    """Return (left, upper, right, lower) of the overlay on the card, without the panel's empty borders."""
+    """Return (left, upper, right, lower) of the overlay panel on the card."""
     x, y, width, height = layout(record).panels[2]
-    rows, columns = record["image"]["rows"], record["image"]["columns"]
-    scale = min(width / columns, height / rows)
-    across, down = (width - columns * scale) / 2, (height - rows * scale) / 2
-    return round(x + across), round(y + down), round(x + width - across), round(y + height - down)
+    return x, y, x + width, y + height
 
 
 def _shown_classes(record: ExplanationRecord) -> list[str]:
@@ -206,7 +204,7 @@ def _draw_panels(
     for box, title, panel in zip(place.panels, titles, (colour, coloured, overlay), strict=True):
         _write(figure, box[0], box[1] - 10, title, 11.5, place.height, color=MUTED)
         axes = _axes(figure, box, place.height)
-        axes.imshow(panel, extent=extent, interpolation="auto")
+        axes.imshow(panel, extent=extent, interpolation="auto", aspect="auto")
         if inside is not None and "roi" in record and title != "Explanation map":
             _outline(axes, inside, extent)
     for number, item in enumerate(record["evidence"], 1):
@@ -253,20 +251,21 @@ def _draw_bars(figure: Figure, place: Layout, record: ExplanationRecord) -> None
     hidden = len(record["classes"]) - len(shown)
     title = "Probability" + (f" ({hidden} less probable classes not shown)" if hidden else "")
     _write(figure, x, y - 12, title, 11.5, place.height, color=MUTED)
-    names, values = 0.36 * width, 0.12 * width
-    track = width - names - values
+    names, track = 0.40 * width, 0.38 * width
     axes = _axes(figure, (round(x + names), y, round(track), BAR_STEP * len(shown)), place.height)
     axes.set(xlim=(0, 1), ylim=(len(shown), 0))
     for row, name in enumerate(shown):
         probability = record["prediction"]["probabilities"][name]
-        predicted, true = name == record["prediction"]["class"], name == record.get("label", {}).get("class")
+        predicted = name == record["prediction"]["class"]
         axes.barh(row + 0.45, 1, height=0.46, color="#f0f0f0")
         axes.barh(row + 0.45, probability, height=0.46, color=BLUE if predicted else "#8a8a8a")
         base = y + row * BAR_STEP + 0.45 * BAR_STEP + 5
         weight = "bold" if predicted else "normal"
-        label = _shortened(name, 15 if true else 22) + (" (true)" if true else "")
-        _write(figure, x, base, label, 11.5, place.height, fontweight=weight)
-        _write(figure, x + width, base, f"{probability:.3f}", 11.5, place.height, ha="right", fontweight=weight)
+        _write(figure, x, base, _shortened(name, 20), 11, place.height, fontweight=weight)
+        number = x + names + track + 66
+        _write(figure, number, base, f"{probability:.3f}", 11, place.height, ha="right", fontweight=weight)
+        if name == record.get("label", {}).get("class"):
+            _write(figure, number + 12, base, "true", 11, place.height, color=MUTED)
 
 
 def _draw_facts(figure: Figure, place: Layout, record: ExplanationRecord) -> None:

@@ -19,7 +19,19 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from common.layers.image_check import check_image
 
-__all__ = ["MidpointProduct", "Product", "Sum", "TournamentPool", "fold_batch_norms", "modular_copy", "replace_modules"]
+__all__ = [
+    "GlobalMaxPool",
+    "MidpointProduct",
+    "Product",
+    "Sum",
+    "TournamentPool",
+    "fold_batch_norms",
+    "modular_copy",
+    "replace_modules",
+]
+
+TOURNAMENT_ROUNDS = 24
+"""Enough for a window of 2^24 pixels."""
 
 
 class Sum(nn.Module):
@@ -38,6 +50,22 @@ class Product(nn.Module):
         return feature * gate
 
 
+class GlobalMaxPool(nn.Module):
+    """Maximum of each channel."""
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """Return the maxima (B,D) of a feature (B,D,h,w)."""
+        return feature.amax(dim=(2, 3))
+
+
+class Apart(nn.Module):
+    """Keeps two modules apart: hooks on neighbours would meet at one tensor and run in the wrong order."""
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """Return a copy of the feature."""
+        return feature.clone()
+
+
 class MidpointProduct(nn.Module):
     """Product whose gradient makes differences add up exactly, for a batch of images followed by their references.
 
@@ -52,30 +80,37 @@ class MidpointProduct(nn.Module):
 
 
 class TournamentPool(nn.Module):
-    """Max-pooling as a tournament of max(a, b) = a + relu(b - a).
+    """Max-pooling as a tournament of max(a, b) = a + relu(b - a), for features that are nowhere negative.
 
-    The rescale rule for ReLUs thus covers it, also where windows overlap, which unpooling by indices does not.
+    DeepLift's rule for ReLUs thus covers it, also where windows overlap, which unpooling by indices does not.
 
     Args:
         pool: the pooling to replace.
     """
 
-    def __init__(self, pool: nn.MaxPool2d) -> None:
+    def __init__(self, pool: nn.MaxPool2d | GlobalMaxPool) -> None:
         super().__init__()
-        self.kernel, self.stride, self.padding = (int(cast(int, v)) for v in (pool.kernel_size, pool.stride, pool.padding))
-        rounds = (self.kernel * self.kernel - 1).bit_length()
-        self.relus = nn.ModuleList(nn.ReLU() for _ in range(rounds))
+        self.pool = pool
+        self.relus = nn.ModuleList(nn.ReLU() for _ in range(TOURNAMENT_ROUNDS))
 
     def forward(self, feature: Tensor) -> Tensor:
-        """Return the maxima of a feature that is nowhere negative, (B,D,h',w')."""
-        # Zeros outside do not change the maximum of what is at least 0.
-        padded = F.pad(feature, [self.padding] * 4)
-        windows = padded.unfold(2, self.kernel, self.stride).unfold(3, self.kernel, self.stride).flatten(4)
+        """Return what the pooling returns for a feature (B,D,h,w) of numbers of 0 and more."""
+        candidates = self._windows(feature)
         for relu in self.relus:
-            half = windows.shape[-1] // 2
-            one, other, odd = windows.split([half, half, windows.shape[-1] - 2 * half], dim=-1)
-            windows = torch.cat([one + relu(other - one), odd], dim=-1)
-        return windows.squeeze(-1)
+            half = candidates.shape[-1] // 2
+            if half == 0:
+                break
+            one, other, odd = candidates.split([half, half, candidates.shape[-1] - 2 * half], dim=-1)
+            candidates = torch.cat([one + relu(other - one), odd], dim=-1)
+        return candidates.squeeze(-1)
+
+    def _windows(self, feature: Tensor) -> Tensor:
+        if isinstance(self.pool, GlobalMaxPool):
+            return feature.flatten(2)
+        kernel, stride, padding = (cast(int, v) for v in (self.pool.kernel_size, self.pool.stride, self.pool.padding))
+        # Zeros around the feature do not change the maximum of what is at least 0.
+        padded = F.pad(feature, [padding] * 4)
+        return padded.unfold(2, kernel, stride).unfold(3, kernel, stride).flatten(4)
 
 
 def modular_copy(model: nn.Module, method: str = "forward") -> fx.GraphModule:
@@ -86,33 +121,42 @@ def modular_copy(model: nn.Module, method: str = "forward") -> fx.GraphModule:
         method: the method whose computation is rewritten, e.g. ``"forward"`` or ``"classify"``.
 
     Returns:
-        A copy in evaluation mode, its parameters without gradient, that computes the same. ReLU, tanh, max-pooling
-        are torch's modules and not in place; sums of two features are :class:`Sum`, products :class:`Product`.
+        A copy in evaluation mode, its parameters without gradient, that computes the same. ReLU, tanh and max-pooling
+        are torch's modules and not in place; sums of two features are :class:`Sum`, their products with a gate
+        :class:`Product` (with the gate as keyword), maxima over all pixels :class:`GlobalMaxPool`.
     """
     root = copy.deepcopy(model).eval().requires_grad_(False)
     graph = _Tracer(method).trace(root)
     module = fx.GraphModule(root, graph)
     for node in list(graph.nodes):
         replacement = _as_module(module, node)
-        if replacement is not None:
-            _replace(module, node, *replacement)
-    graph.eliminate_dead_code()
+        if replacement is None:
+            continue
+        name = f"{type(replacement).__name__.lower()}_{node.name}"
+        module.add_submodule(name, replacement)
+        features = node.args[:2] if isinstance(replacement, Sum) else node.args[:1]
+        # The gate is a keyword, so that hooks on inputs find the feature alone.
+        keywords = {"gate": node.args[1]} if isinstance(replacement, Product) else {}
+        with graph.inserting_after(node):
+            new = graph.call_module(name, features, keywords)
+        node.replace_all_uses_with(new)
+        graph.erase_node(node)
     module.recompile()
+    module.delete_all_unused_submodules()
     return module
 
 
-def replace_modules(module: fx.GraphModule, kind: type[nn.Module], make: Callable[[Any], nn.Module]) -> None:
-    """Replace, in place, every module of one kind in a rewritten copy.
+def replace_modules(module: nn.Module, kind: type[nn.Module], make: Callable[[Any], nn.Module]) -> None:
+    """Replace, in place, every module of exactly one kind in a rewritten copy.
 
     Args:
         module: what :func:`modular_copy` returned.
-        kind: exact type to replace.
+        kind: type to replace.
         make: builds the replacement from the original.
     """
-    for node in list(module.graph.nodes):
-        if node.op == "call_module" and type(module.get_submodule(node.target)) is kind:
-            _replace(module, node, make(module.get_submodule(node.target)), node.args)
-    module.recompile()
+    for name, part in list(module.named_modules()):
+        if type(part) is kind:
+            module.set_submodule(name, make(part))
 
 
 def fold_batch_norms(module: fx.GraphModule) -> None:
@@ -125,17 +169,18 @@ def fold_batch_norms(module: fx.GraphModule) -> None:
         ValueError: if a batch norm does not follow a convolution of its own.
     """
     for node in list(module.graph.nodes):
-        if node.op != "call_module" or not isinstance(module.get_submodule(node.target), nn.BatchNorm2d):
+        norm = _module_of(module, node)
+        if not isinstance(norm, nn.BatchNorm2d):
             continue
         before = node.args[0]
-        conv = module.get_submodule(before.target) if before.op == "call_module" else None
+        conv = _module_of(module, before)
         if not isinstance(conv, nn.Conv2d) or len(before.users) != 1:
             raise ValueError(f"batch norm '{node.target}' does not follow a convolution of its own; cannot fold it")
-        norm = cast(nn.BatchNorm2d, module.get_submodule(node.target))
-        _replace(module, before, fuse_conv_bn_eval(conv, norm), before.args)
-        node.replace_all_uses_with(node.args[0])
+        module.set_submodule(before.target, fuse_conv_bn_eval(conv, norm))
+        node.replace_all_uses_with(before)
         module.graph.erase_node(node)
     module.recompile()
+    module.delete_all_unused_submodules()
 
 
 class _Tracer(fx.Tracer):
@@ -146,33 +191,27 @@ class _Tracer(fx.Tracer):
         self.traced_func_name = method
 
 
-def _as_module(module: fx.GraphModule, node: fx.Node) -> tuple[nn.Module, tuple[Any, ...]] | None:
-    """Return the module that stands for a node, and its arguments; None if the node stays."""
-    if node.op == "call_module" and isinstance(module.get_submodule(str(node.target)), nn.ReLU):
-        return nn.ReLU(), node.args
+def _as_module(module: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    """Return the module that stands for a node; None if the node stays."""
+    if isinstance(_module_of(module, node), nn.ReLU):
+        return nn.ReLU()
+    if node.op == "call_method" and node.target == "amax" and node.kwargs.get("dim") == (2, 3):
+        return GlobalMaxPool()
     if node.op != "call_function":
         return None
     if node.target in (F.relu, torch.relu):
-        return nn.ReLU(), node.args[:1]
+        return nn.ReLU()
     if node.target is torch.tanh:
-        return nn.Tanh(), node.args
+        return nn.Sequential(nn.Tanh(), Apart())
     if node.target is F.max_pool2d:
-        return nn.MaxPool2d(cast(int, node.args[1])), node.args[:1]
+        return nn.MaxPool2d(cast(int, node.args[1]))
     if node.target in (operator.add, operator.iadd):
-        return Sum(), node.args
-    if node.target is operator.mul:
-        return Product(), node.args
-    return None
+        return Sum()
+    return Product() if node.target is operator.mul else None
 
 
-def _replace(module: fx.GraphModule, node: fx.Node, replacement: nn.Module, args: tuple[Any, ...]) -> None:
-    name = f"{type(replacement).__name__.lower()}_{node.name}"
-    module.add_submodule(name, replacement)
-    with module.graph.inserting_after(node):
-        new = module.graph.call_module(name, args)
-    node.replace_all_uses_with(new)
-    new.args = args
-    module.graph.erase_node(node)
+def _module_of(module: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    return module.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
 def _midpoint(value: Tensor) -> Tensor:

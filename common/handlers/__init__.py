@@ -3,6 +3,7 @@
 from common.handlers.classification_metrics import ClassificationMetrics
 from common.handlers.classification_report import ClassificationReport
 from common.handlers.collect import CollectHandler
+from common.handlers.explanation_report import ExplanationReport
 from common.handlers.explanation_saver import ExplanationSaver
 from common.handlers.history import HistoryWriter
 from common.handlers.loss_terms import LossTerms
@@ -19,6 +20,7 @@ __all__ = [
     "ClassificationMetrics",
     "ClassificationReport",
     "CollectHandler",
+    "ExplanationReport",
     "ExplanationSaver",
     "HistoryWriter",
     "LossTerms",

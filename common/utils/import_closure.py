@@ -40,9 +40,10 @@ class ImportClosure:
 
     def file(self, module: str) -> Path | None:
         """Give the source file of a module or package of this package, None if there is no such module."""
-        path = self.folder.joinpath(*module.split(".")[1:])
+        package, *parts = module.split(".")
+        path = self.folder.joinpath(*parts)
         candidates = (path / "__init__.py", path.with_suffix(".py"))
-        return next((c for c in candidates if c.is_file()), None)
+        return next((c for c in candidates if package == self.package and c.is_file()), None)
 
     def data_files(self) -> list[Path]:
         """List what is no Python but lies in the needed packages, such as templates."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from common.utils.bundle import Bundle
+from common.utils.bundle_check import config_combinations
 from common.utils.config_check import walk
 from common.utils.import_closure import ImportClosure
 from common.utils.isolated_run import export_torchscript, prove
@@ -20,6 +21,8 @@ __all__ = ["pack_bundle", "write_archive"]
 PACKAGE = "common"
 #: What belongs to a bundle; everything else in its folder is a run product or data.
 KEPT = ("configs/*.json", "configs/logging.conf", "docs/**/*", "LICENSE", "large_files.yml", "models/model.pt")
+#: Ids of the expressions that a workflow runs.
+WORKFLOWS = ("training", "evaluating", "predicting", "explaining", "run")
 #: Bytes above which MONAI's model collection wants a file listed in large_files.yml.
 LARGE = 25 * 1024 * 1024
 #: The earliest time a zip archive can state, so that equal content gives equal bytes.
@@ -96,8 +99,9 @@ def _copy_bundle(bundle: Bundle, tree: Path) -> int:
         target = tree / code / data.relative_to(closure.folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(data, target)
-    for name in bundle.configs:
-        packed = _check_when_running(bundle.trained_config(name))
+    for names in config_combinations(bundle):
+        name, base = names[-1], bundle.configs[names[0]]
+        packed = _components_when_running(bundle.trained_config(name), base)
         _write(tree / "configs" / f"{name}.json", rename(_json(packed)))
     _write(tree / "configs" / "metadata.json", _json(_without_library(bundle.metadata)))
     readme = tree / "docs" / "README.md"
@@ -124,19 +128,23 @@ def _renamer(folder: Path, code: str) -> Callable[[str], str]:
     return rename
 
 
-def _check_when_running(config: dict[str, Any]) -> dict[str, Any]:
-    """Move components from ``initialize`` to the head of the workflow.
+def _components_when_running(config: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    """Move ``initialize``, from its first component on, to the head of the workflow.
 
     MONAI makes a bundle's own code importable when it runs the workflow, which is after ``initialize``.
+
+    Args:
+        config: a configuration.
+        base: the one that it overlays, or itself; its workflow is taken where the overlay has none.
     """
-    moved = [item for item in config.get("initialize", []) if isinstance(item, dict)]
-    packed = {**config}
-    if moved:
-        packed["initialize"] = [item for item in config["initialize"] if item not in moved]
-    for name in ("training", "evaluating", "predicting", "explaining", "run"):
-        if isinstance(config.get(name), list):
-            packed[name] = [*moved, *config[name]]
-    return packed
+    own = [w for w in WORKFLOWS if isinstance(config.get(w), list)]
+    if "initialize" not in config and not own:  # an overlay of knobs
+        return config
+    items = config.get("initialize", base.get("initialize", []))
+    first = next((i for i, item in enumerate(items) if isinstance(item, dict)), len(items))
+    workflows = own or [w for w in WORKFLOWS if isinstance(base.get(w), list)]
+    packed = {**config, **{w: [*items[first:], *(config if own else base)[w]] for w in workflows}}
+    return {**packed, "initialize": items[:first]} if "initialize" in config else packed
 
 
 def _without_library(metadata: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from common.data.phantoms.stamped_folder import make_folder
 
 __all__ = ["assign_splits", "write_shapes"]
 
-GENERATOR_VERSION = 1  # raise it whenever the same settings give other files, so that old folders are made anew
+GENERATOR_VERSION = 2  # raise it whenever the same settings give other files, so that old folders are made anew
 SPLITS = ("training", "validation", "test")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +45,18 @@ def make_folder(folder: str | Path, settings: Mapping[str, Any], write: Callable
     if is_current(final, settings):
         return False
     _refuse_foreign(final)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with _alone_in(final.parent):
+        if is_current(final, settings):  # another process, of a parallel training say, has just made it
+            return False
+        _replace(final, settings, write)
+    return True
+
+
+def _replace(final: Path, settings: Mapping[str, Any], write: Callable[[Path], None]) -> None:
     fresh, old = (final.with_name(f".{final.name}.{state}") for state in ("partial", "old"))
     shutil.rmtree(fresh, ignore_errors=True)  # left by a run that was killed
-    fresh.mkdir(parents=True)
+    fresh.mkdir()
     try:
         write(fresh)
         content = sorted(path.name for path in fresh.iterdir())
@@ -57,7 +68,18 @@ def make_folder(folder: str | Path, settings: Mapping[str, Any], write: Callable
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    return True
+
+
+@contextmanager
+def _alone_in(parent: Path) -> Iterator[None]:
+    """Wait until no other process makes a folder here. The lock goes with the process, even if that is killed."""
+    handle = os.open(parent, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network drives know no locks; a single process needs none
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _read_stamp(folder: Path) -> dict[str, Any] | None:

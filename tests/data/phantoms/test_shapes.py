@@ -254,9 +254,16 @@ def test_thicker_strokes_and_filling_paint_more():
     assert thin < thick < full
 
 
+def test_a_preset_is_a_start_that_options_change():
+    choice = ShapesSettings.from_options({"size": 80, "noise": 5}, preset="demo")
+    assert (choice.size, choice.noise, choice.count, choice.radius) == ((80, 80), 5.0, 1200, (8.0, 12.0))
+    with pytest.raises(ValueError, match="no preset 'dmeo'; did you mean 'demo'"):
+        ShapesSettings.from_options({}, preset="dmeo")
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_give_images(preset):
-    choice = ShapesSettings.from_options(PRESETS[preset])
+    choice = ShapesSettings.from_options({}, preset)
     samples = [make_sample(choice, index) for index in (0, 1)]
     assert sum(sample.label for sample in samples) == 1
     assert all(sample.image.shape == (*choice.size, 3) for sample in samples)

@@ -1,6 +1,8 @@
 """A generated folder is complete or absent, and nobody's files are ever deleted."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -26,6 +28,20 @@ def test_made_once_then_left_alone(tmp_path):
     assert calls == ["one"]
     assert json.loads((folder / STAMP).read_text()) == {"settings": {"n": 1}, "content": ["b.txt", "sub"], "files": 3}
     assert [path.name for path in folder.parent.iterdir()] == ["data"]
+
+
+def test_of_several_at_once_one_makes_it_and_the_others_wait(tmp_path):
+    calls = []
+
+    def slow(folder):
+        time.sleep(0.1)
+        writer("one", calls)(folder)
+
+    with ThreadPoolExecutor(3) as pool:
+        made = list(pool.map(lambda _: make_folder(tmp_path / "data", {"n": 1}, slow), range(3)))
+    assert sorted(made) == [False, False, True]
+    assert calls == ["one"]
+    assert is_current(tmp_path / "data", {"n": 1})
 
 
 def test_other_settings_make_it_anew(tmp_path):

@@ -1,0 +1,119 @@
+"""The gallery of a report: which cases are shown, and their pictures as text inside the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from common.explain.blocks import Gallery, GalleryItem
+from common.explain.card import facts, overlay_box, verdict
+from common.explain.schema import ExplanationRecord
+
+Case = tuple[ExplanationRecord, Path | None]
+
+MOST_CASES = 120
+MOST_BYTES = 10_000_000  # of pictures; as text inside the page they grow by a third
+CARD_WIDTH, THUMBNAIL = 1000, 240
+
+
+def build_gallery(
+    cases: Sequence[Case], problems: list[str], most_cases: int = MOST_CASES, most_bytes: int = MOST_BYTES
+) -> Gallery | None:
+    """Return the gallery of the cases that have a card, or None where there is none.
+
+    Args:
+        cases: records and cards.
+        problems: a sentence is added for each card that could not be read.
+        most_cases: show at most so many.
+        most_bytes: show no more once their pictures are larger than this.
+    """
+    with_card = [(record, card) for record, card in cases if card is not None]
+    items: list[GalleryItem] = []
+    size = 0
+    for record, card in choose_cases(with_card, most_cases):
+        if size > most_bytes:
+            break
+        try:
+            item = _item(record, card)
+        except (OSError, ValueError) as error:
+            problems.append(f"the card of case '{record['case_id']}' could not be read: {error}")
+            continue
+        size += 3 * (len(item.card) + len(item.thumbnail)) // 4
+        items.append(item)
+    if not items:
+        return None
+    classes = list(dict.fromkeys(name for record, _ in cases for name in record["classes"]))
+    return Gallery(items=items, classes=classes, note=_note(len(items), cases))
+
+
+def choose_cases(cases: Sequence[tuple[ExplanationRecord, Path]], most: int) -> list[tuple[ExplanationRecord, Path]]:
+    """Return at most so many cases: the wrong ones, the most wrong first, then the others at even steps of confidence."""
+    wrong = sorted((case for case in cases if _outcome(case[0]) == "wrong"), key=lambda case: -(error_of(case[0]) or 0))
+    others = sorted((case for case in cases if _outcome(case[0]) != "wrong"), key=lambda case: confidence_of(case[0]))
+    room = max(most - len(wrong), 0)
+    if len(others) > room:
+        others = [others[round(index * (len(others) - 1) / max(room - 1, 1))] for index in range(room)]
+    return [*wrong[:most], *others]
+
+
+def confidence_of(record: ExplanationRecord) -> float:
+    """Return the probability of the predicted class."""
+    return record["prediction"]["probabilities"][record["prediction"]["class"]]
+
+
+def error_of(record: ExplanationRecord) -> float | None:
+    """Return how much probability the true class was denied, or None where it is not known."""
+    if "label" not in record:
+        return None
+    return 1 - record["prediction"]["probabilities"][record["label"]["class"]]
+
+
+def _outcome(record: ExplanationRecord) -> str:
+    return verdict(record)[1] or "unknown"
+
+
+def _note(shown: int, cases: Sequence[Case]) -> str:
+    total, without = len(cases), sum(card is None for _, card in cases)
+    parts = [f"All {total} explained cases are shown." if shown == total else f"{shown} of {total} explained cases are shown"]
+    if shown < total:
+        wrong = sum(_outcome(record) == "wrong" for record, card in cases if card is not None)
+        chosen = f": the wrong ones first ({wrong} in all), then others at even steps of confidence."
+        parts[0] += chosen if shown < total - without else "."
+        parts.append("Every case's files are in the folder 'explanations'.")
+    if without:
+        parts.append(f"{without} have no card.")
+    return " ".join(parts)
+
+
+def _item(record: ExplanationRecord, card: Path) -> GalleryItem:
+    with Image.open(card) as file:
+        picture = file.convert("RGB")
+    words, outcome = verdict(record)
+    left, upper, right, lower = overlay_box(record)
+    fits = right <= picture.width and lower <= picture.height
+    small = picture.crop((left, upper, right, lower)) if fits else picture.copy()
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    picture.thumbnail((CARD_WIDTH, 4 * CARD_WIDTH))
+    said = f"{words}{f' ({outcome})' if outcome else ''}"
+    return GalleryItem(
+        case_id=record["case_id"],
+        thumbnail=_data_uri(small, quality=75),
+        card=_data_uri(picture, quality=80),
+        alt=f"Explanation map over the image of case {record['case_id']}. {said}.",
+        card_alt=f"Card of case {record['case_id']}. {said}. {'. '.join(facts(record))}. {record['how_to_read']}",
+        predicted=record["prediction"]["class"],
+        true=record["label"]["class"] if "label" in record else "",
+        outcome=_outcome(record),
+        confidence=confidence_of(record),
+        error=error_of(record),
+    )
+
+
+def _data_uri(picture: Image.Image, quality: int) -> str:
+    file = io.BytesIO()
+    picture.save(file, format="WEBP", quality=quality, method=2)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -1,0 +1,239 @@
+"""Tables of metrics.json: numbers with their intervals, drawn beside them, and explainers side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from common.explain.blocks import Cell, Column, Interval, Table
+
+Metrics = Mapping[str, Mapping[str, Any]]
+
+
+class Fact(NamedTuple):
+    """What a reader has to know about a metric: its name in words, which way is better, what it measures."""
+
+    title: str
+    better: str
+    hint: str
+
+
+FACTS = {
+    "accuracy": Fact("Accuracy", "higher", "share of cases whose most probable class is the true one"),
+    "balanced_accuracy": Fact("Balanced accuracy", "higher", "mean of the classes' recalls"),
+    "auroc": Fact("AUROC", "higher", "area under the ROC curve, mean over classes"),
+    "average_precision": Fact("Average precision", "higher", "mean over classes"),
+    "f1": Fact("F1", "higher", "mean over classes"),
+    "aopc": Fact("AOPC", "higher", "how far the probability falls while the map's brightest patches are removed"),
+    "pompom": Fact("POMPOM", "lower", "share of the pixels outside the known region that the map marks"),
+    "energy_in_roi": Fact("Energy in region", "higher", "share of the map's sum inside the known region"),
+    "pointing_game": Fact("Pointing game", "higher", "share of cases whose highest map value is inside the known region"),
+    "roi_area": Fact("Area of the region", "", "share of the image that the known region covers"),
+    "pointing_chance": Fact("Pointing by chance", "", "what a map without any preference scores in the pointing game"),
+}
+EXPLAINERS = {
+    "in_model": "In-model map",
+    "gradcam": "Grad-CAM",
+    "guided_gradcam": "Guided Grad-CAM",
+    "guided_backprop": "Guided Backprop",
+    "input_x_gradient": "Input × gradient",
+    "integrated_gradients": "Integrated Gradients",
+    "deeplift": "DeepLift",
+    "lrp": "LRP",
+    "random": "Random",
+    "centre": "Image centre",
+}
+COMPARED = ("aopc", "pompom", "energy_in_roi", "pointing_game")
+MAP_CHANGES = {
+    "binarised": "Binarised",
+    "shuffled": "Shuffled",
+    "inverted": "Inverted",
+}
+MARKERS = ("roi_area", "pointing_chance", "aopc_random")
+
+
+def title_of(name: str) -> str:
+    """Return a metric's name in words; ``auroc/glioma`` becomes "AUROC, glioma"."""
+    base, _, part = name.partition("/")
+    title = FACTS[base].title if base in FACTS else base.replace("_", " ").capitalize()
+    return f"{title}, {part}" if part else title
+
+
+def explainer_title(name: str) -> str:
+    """Return an explainer's name in words."""
+    return EXPLAINERS.get(name, name.replace("_", " ").capitalize())
+
+
+def number(value: Any) -> str:
+    """Return three decimals with a true minus sign, or a dash where nothing was measured."""
+    return f"{value:.3f}".replace("-", "−") if isinstance(value, int | float) else "–"
+
+
+def split_table(split: str, metrics: Metrics) -> Table | None:
+    """Return the table of a split's classification metrics, or None where there are none."""
+    rows = []
+    for name, entry in metrics.items():
+        if _is_about_maps(name):
+            continue
+        fact = FACTS.get(name.partition("/")[0])
+        rows.append(
+            [
+                Cell(title_of(name), name, detail=fact.hint if fact and "/" not in name else ""),
+                interval_cell(entry, (0.0, 1.0)),
+                Cell(str(entry.get("n", "–")), _order(entry.get("n"))),
+            ]
+        )
+    if not rows:
+        return None
+    columns = (Column("Metric", numeric=False), Column("Value, 95 % interval"), Column("Cases"))
+    return Table(f"{split.capitalize()} split", columns, rows, "Intervals are drawn on a scale from 0 to 1.")
+
+
+def explainer_table(split: str, metrics: Metrics) -> Table | None:
+    """Return explainers against each other, one row each, the best value of each column marked; None without any."""
+    entries = explainer_entries(metrics)
+    names = [name for name in COMPARED if any(name in row for row in entries.values())]
+    if not names:
+        return None
+    scales = {name: _scale([row[name] for row in entries.values() if name in row]) for name in names}
+    best = {name: _best([row[name] for row in entries.values() if name in row], FACTS[name].better) for name in names}
+    rows = [
+        [
+            Cell(explainer_title(explainer), explainer_title(explainer)),
+            *(interval_cell(row.get(name), scales[name], best[name]) for name in names),
+        ]
+        for explainer, row in entries.items()
+    ]
+    columns = [Column("Explanation", numeric=False), *(_column(name) for name in names)]
+    return Table(f"Explanations of the same network, {split} split", columns, rows, _explainer_note(metrics, entries, names))
+
+
+def explainer_entries(metrics: Metrics) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """Return ``{explainer: {metric: entry}}``; a name without a part is the in-model map's."""
+    entries: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for name, entry in metrics.items():
+        base, _, explainer = ("aopc", "/", "random") if name == "aopc_random" else name.partition("/")
+        if base in COMPARED:
+            entries.setdefault(explainer or "in_model", {})[base] = entry
+    last = ("centre", "random")
+    order = sorted(entries, key=lambda name: (name != "in_model", last.index(name) if name in last else -1))
+    return {name: entries[name] for name in order}
+
+
+def faithfulness_table(split: str, metrics: Metrics) -> Table | None:
+    """Return accuracy after the map was changed, the difference beside it; None where it was not measured."""
+    changed = {name.partition("/")[2]: entry for name, entry in metrics.items() if name.startswith("accuracy/")}
+    if not changed or "accuracy" not in metrics:
+        return None
+    base = metrics["accuracy"].get("value")
+    rows = [[Cell("As explained"), interval_cell(metrics["accuracy"], (0.0, 1.0)), Cell("", 0.0)]]
+    for name, entry in changed.items():
+        value = entry.get("value")
+        known = isinstance(value, float | int) and isinstance(base, float | int)
+        difference = value - base if known else None
+        title = MAP_CHANGES.get(name, name.replace("_", " ").capitalize())
+        sign = "+" if difference is not None and difference > 0 else ""
+        rows.append(
+            [Cell(title, title), interval_cell(entry, (0.0, 1.0)), Cell(sign + number(difference), _order(difference))]
+        )
+    columns = (Column("Map given to the classifier", numeric=False), Column("Accuracy"), Column("Difference"))
+    return Table(f"Accuracy with a changed map, {split} split", columns, rows)
+
+
+def curve_table(curves: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]], split: str) -> Table | None:
+    """Return AOPC after the last step, explainers by settings, from the perturbation curves of a split."""
+    settings = list(dict.fromkeys(setting for by_setting in curves.values() for setting in by_setting))
+    if not settings:
+        return None
+    entries = {
+        explainer: {
+            setting: {"value": points["mean"][-1], "low": points["low"][-1], "high": points["high"][-1]}
+            for setting, points in by_setting.items()
+        }
+        for explainer, by_setting in curves.items()
+    }
+    columns = [Column("Explanation", numeric=False)]
+    columns += [Column(setting_title(setting), better="higher") for setting in settings]
+    found = {setting: [row[setting] for row in entries.values() if setting in row] for setting in settings}
+    rows = [
+        [
+            Cell(explainer_title(explainer), explainer_title(explainer)),
+            *(interval_cell(row.get(s), _scale(found[s]), _best(found[s], "higher")) for s in settings),
+        ]
+        for explainer, row in entries.items()
+    ]
+    note = "AOPC after the last step, 95 % intervals; the largest of each column is bold."
+    return Table(f"AOPC by setting, {split} split", columns, rows, note)
+
+
+def setting_title(setting: str) -> str:
+    """Return ``black/16/recompute`` in words."""
+    kind, _, rest = setting.partition("/")
+    patch, _, semantics = rest.partition("/")
+    return f"{kind}, {patch} px, {'map ' if semantics else ''}{semantics}{'d' if semantics == 'recompute' else ''}"
+
+
+def interval_cell(
+    entry: Mapping[str, Any] | None, scale: tuple[float, float], best: float | None = None
+) -> Cell:
+    """Return a cell of one metric: value, interval in words and drawn on the scale, marked if it is the best."""
+    value = None if entry is None else entry.get("value")
+    if entry is None or not isinstance(value, int | float):
+        return Cell("–", float("-inf"))
+    low, high = entry.get("low"), entry.get("high")
+    is_best = best is not None and number(best) == number(value)
+    if not (isinstance(low, int | float) and isinstance(high, int | float)):
+        return Cell(number(value), value, best=is_best)
+    left, width = scale[0], (scale[1] - scale[0]) or 1.0
+    placed = [min(max((at - left) / width, 0.0), 1.0) for at in (value, low, high)]
+    inside = scale[0] <= low and high <= scale[1]
+    drawn = Interval(*placed) if inside else None
+    return Cell(number(value), value, drawn, f"{number(low)} to {number(high)}", is_best)
+
+
+def _is_about_maps(name: str) -> bool:
+    base, _, part = name.partition("/")
+    return base in COMPARED or name in MARKERS or (base == "accuracy" and part != "")
+
+
+def _column(name: str) -> Column:
+    fact = FACTS[name]
+    return Column(fact.title, better=fact.better, hint=fact.hint)
+
+
+def _order(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else float("-inf")
+
+
+def _values(entries: Sequence[Mapping[str, Any]]) -> list[float]:
+    return [entry["value"] for entry in entries if isinstance(entry.get("value"), int | float)]
+
+
+def _best(entries: Sequence[Mapping[str, Any]], better: str) -> float | None:
+    values = _values(entries)
+    if not values or not better:
+        return None
+    return max(values) if better == "higher" else min(values)
+
+
+def _scale(entries: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """Return a scale that holds zero and every interval of a column."""
+    ends = [entry[end] for entry in entries for end in ("low", "value", "high") if isinstance(entry.get(end), int | float)]
+    return min([0.0, *ends]), max([0.0, *ends])
+
+
+def _explainer_note(
+    metrics: Metrics, entries: Mapping[str, Mapping[str, Mapping[str, Any]]], names: Sequence[str]
+) -> str:
+    parts = ["The best value of each column is bold; an interval that reaches another's value settles nothing."]
+    if "energy_in_roi" in names and isinstance(metrics.get("roi_area", {}).get("value"), float):
+        parts.append(f"A map without preference has {number(metrics['roi_area']['value'])} of its energy in the region")
+        if isinstance(metrics.get("pointing_chance", {}).get("value"), float):
+            parts[-1] += f" and points into it in {number(metrics['pointing_chance']['value'])} of the cases"
+        parts[-1] += "."
+    counts = {entry.get("n") for row in entries.values() for entry in row.values()} - {None}
+    if len(counts) == 1:
+        parts.append(f"{counts.pop()} cases.")
+    elif counts:
+        parts.append(f"Measured on {min(counts)} to {max(counts)} cases: baselines may use fewer than the in-model map.")
+    return " ".join(parts)
