@@ -13,9 +13,6 @@ BIN := $(VENV)/bin
 # The stamp carries a checksum of what is to be installed, so that touching a file or switching branches reinstalls nothing.
 STAMP := $(VENV)/.installed-$(shell cat requirements.txt pyproject.toml | cksum | cut -d' ' -f1)
 
-# Small tensors: one thread per process is faster than all of them, and leaves the other core to the data loader.
-export OMP_NUM_THREADS ?= 1
-
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-slow lint check clean
 
@@ -28,7 +25,7 @@ $(STAMP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed, '$(PYTHON)' is $$($(PYTHON) --version 2>&1)."; \
 	  echo "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	@test -x $(BIN)/python || { echo "Creating $(VENV) ..."; $(PYTHON) -m venv $(VENV); } || { \
+	@test -x $(BIN)/pip || { echo "Creating $(VENV) ..."; $(PYTHON) -m venv $(VENV); } || { \
 	  echo "Python's venv module is missing. On Debian or Ubuntu: sudo apt install python3-venv"; exit 1; }
 	@echo "Installing the requirements into $(VENV) (about 7 GB, once) ..."
 	@$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt -e ".[dev]"
@@ -36,6 +33,9 @@ $(STAMP):
 
 demo: $(STAMP)
 	@$(BIN)/python -m scripts.demo --bundle $(BUNDLE)
+
+# Tests use tiny tensors, on which one thread per process is faster than all of them.
+test test-slow: export OMP_NUM_THREADS ?= 1
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest -m "not slow"

@@ -74,10 +74,9 @@ class Stage:
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"stage '{self.name}': patience is {self.patience}, expected 1 or more, or null")
         plateau = self.scheduler
-        if isinstance(plateau, torch.optim.lr_scheduler.ReduceLROnPlateau) and self.patience is not None:
-            if self.patience <= plateau.patience:
-                raise ValueError(
-                    f"stage '{self.name}': early stopping after {self.patience} bad epochs would always come before "
-                    f"the learning rate drops (after {plateau.patience + 1}); give the stage a patience above "
-                    f"{plateau.patience + 1} or the scheduler a smaller one"
-                )
+        waits = plateau.patience + 1 if isinstance(plateau, torch.optim.lr_scheduler.ReduceLROnPlateau) else 0
+        if waits and self.patience is not None and self.patience <= waits:
+            raise ValueError(
+                f"stage '{self.name}': early stopping after {self.patience} bad epochs would always come before "
+                f"the learning rate drops (after {waits}); give the stage a patience above {waits} or the scheduler a smaller one"
+            )

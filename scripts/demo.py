@@ -14,6 +14,8 @@ from typing import Any
 
 import fire
 
+from common.utils.checkpoint import load_weights_only, save_atomic
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -43,28 +45,39 @@ def demo(bundle: str = "xml_explainer_classification", output: str | None = None
 
 def _commands(bundle: str, run: str, seed: int) -> list[list[str]]:
     """Return the commands; every one is MONAI's own."""
-    configs = f"{bundle}/configs"
-    places = ["--output_dir", run, "--ckpt_dir", f"{run}/checkpoints", "--seed", str(seed)]
+    train, demo, evaluate, explain = (
+        f"{bundle}/configs/{name}.json" for name in ("train", "demo", "evaluate", "explain")
+    )
     monai = ["python", "-m", "monai.bundle", "run"]
+    places = ["--output_dir", run, "--ckpt_dir", f"{run}/checkpoints", "--seed", str(seed)]
+    weights = ["--output_dir", run, "--ckpt_path", f"{run}/checkpoints/model.pt"]
     return [
-        [*monai, "training", "--config_file", f"['{configs}/train.json','{configs}/demo.json']", *places],
-        [*monai, "evaluating", "--config_file", f"['{configs}/train.json','{configs}/evaluate.json','{configs}/demo.json']", *places],
-        [*monai, "explaining", "--config_file", f"['{configs}/explain.json','{run}/checkpoints/settings.json']", "--output_dir", run,
-         "--ckpt_path", f"{run}/checkpoints/model.pt"],
-    ]  # fmt: skip
+        [*monai, "training", "--config_file", str([train, demo]), *places],
+        [*monai, "evaluating", "--config_file", str([train, evaluate, demo]), *places],
+        [*monai, "explaining", "--config_file", str([explain, f"{run}/checkpoints/settings.json"]), *weights],
+    ]
 
 
 def _environment() -> dict[str, str]:
     """Return the environment of the commands; MONAI's warnings about its own dependencies are left out."""
-    return {**os.environ, "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore::FutureWarning,ignore::DeprecationWarning")}
+    return {
+        **os.environ,
+        "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore::FutureWarning,ignore::DeprecationWarning"),
+    }
 
 
 def _install_weights(source: Path, target: Path) -> None:
-    """Give the bundle its first weights, so that inference works on it at once; weights of its own stay."""
-    if not (target / "model.pt").exists():
-        target.mkdir(exist_ok=True)
-        for name in ("model.pt", "settings.json"):
-            shutil.copyfile(source / name, target / name)
+    """Give the bundle its first weights, so that inference works on it at once; weights of its own stay.
+
+    Convolutions are stored in half precision: the Model Zoo refuses files above 25 MB, and no prediction notices.
+    """
+    if (target / "model.pt").exists():
+        return
+    weights = load_weights_only(source / "model.pt")
+    save_atomic(
+        {name: value.half() if value.ndim >= 2 else value for name, value in weights.items()}, target / "model.pt"
+    )
+    shutil.copyfile(source / "settings.json", target / "settings.json")
 
 
 def _summary(run: Path, seconds: float) -> str:

@@ -30,9 +30,16 @@ class TinyNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.explainer = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 1), nn.Sigmoid())
+        self.explainer = nn.Sequential(
+            nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 1), nn.Sigmoid()
+        )
         self.classifier = nn.Sequential(
-            nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.2), nn.Flatten(), nn.Linear(4 * 64, 2)
+            nn.Conv2d(3, 4, 3, padding=1),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Dropout(0.2),
+            nn.Flatten(),
+            nn.Linear(4 * 64, 2),
         )
 
     def explain(self, image: Tensor) -> dict[str, Tensor]:
@@ -92,7 +99,10 @@ def build(
     ]
     train_loader = DataLoader(items(20, seed=1), batch_size=6, shuffle=True)
     evaluator = ExplainEvaluator(
-        "cpu", DataLoader(items(10, seed=2, wrong_every=4), batch_size=4), network, val_handlers=[LossTerms(), ClassificationMetrics()]
+        "cpu",
+        DataLoader(items(10, seed=2, wrong_every=4), batch_size=4),
+        network,
+        val_handlers=[LossTerms(), ClassificationMetrics()],
     )
     handlers = [
         SeedEpoch(7),
@@ -104,6 +114,4 @@ def build(
         TrainingCheckpointSaver(folder / "checkpoints", resume=resume),
         *extra_handlers,
     ]
-    return StagedTrainer(
-        "cpu", sum(epochs), train_loader, network, stages, train_handlers=handlers, **trainer_options
-    )
+    return StagedTrainer("cpu", sum(epochs), train_loader, network, stages, train_handlers=handlers, **trainer_options)

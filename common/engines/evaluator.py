@@ -46,7 +46,7 @@ class ExplainEvaluator(SupervisedEvaluator):
             amp: mixed precision.
         """
         super().__init__(
-            device=device,
+            device=torch.device(device),
             val_data_loader=val_data_loader,
             network=network,
             inferer=inferer or ExplainInferer(),
@@ -75,4 +75,3 @@ class ExplainEvaluator(SupervisedEvaluator):
             self.state.output["terms"] = self.loss.terms(self.state.output, batch)
         self.fire_event(IterationEvents.MODEL_COMPLETED)
         return self.state.output
-

@@ -223,14 +223,12 @@ def _outline(axes: Axes, inside: FloatArray, extent: tuple[int, int, int, int]) 
 
 
 def _draw_evidence(axes: Axes, box: list[int], number: str) -> None:
-    from matplotlib.patheffects import withStroke
     from matplotlib.patches import Rectangle
+    from matplotlib.patheffects import withStroke
 
     x0, y0, x1, y1 = box
     halo = [withStroke(linewidth=2.6, foreground="black")]
-    axes.add_patch(
-        Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color="white", linewidth=1.2, path_effects=halo)
-    )
+    axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color="white", linewidth=1.2, path_effects=halo))
     axes.annotate(
         number,
         (x0, y0),

@@ -46,7 +46,9 @@ def save_explanation(
     """
     folder = Path(output_dir) / "explanations" / folder_name(record["case_id"])
     values = np.asarray(explanation, dtype=np.float32)
-    save_map(folder / record["map"]["file"], resample_map(values, (record["image"]["rows"], record["image"]["columns"])))
+    save_map(
+        folder / record["map"]["file"], resample_map(values, (record["image"]["rows"], record["image"]["columns"]))
+    )
     card = draw_card(record, image, values, mask)
     write_atomic(folder / "card.png", lambda file: card.save(file, format="PNG", compress_level=4))
     save_record(folder / "explanation.json", record)  # last: a folder with a record is complete
@@ -67,6 +69,8 @@ def load_map(path: str | Path) -> FloatArray:
     """
     with Image.open(path) as file:
         if not file.mode.startswith("I"):
-            raise ValueError(f"{path}: image mode is '{file.mode}', expected a 16-bit grey PNG written with the explanation")
+            raise ValueError(
+                f"{path}: image mode is '{file.mode}', expected a 16-bit grey PNG written with the explanation"
+            )
         levels = np.asarray(file, dtype=np.float32)
     return levels / np.float32(65535)

@@ -7,7 +7,14 @@ from typing import Any, NotRequired, get_args, get_origin, get_type_hints, is_ty
 
 from common.utils.messages import did_you_mean
 
-_WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", dict: "an object", list: "a list"}
+_WORDS = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    dict: "an object",
+    list: "a list",
+}
 
 
 def check_fields(value: Any, kind: Any, where: str) -> None:
@@ -46,6 +53,10 @@ def _check_object(value: Any, kind: Any, where: str) -> None:
     for name, hint in hints.items():
         optional = get_origin(hint) is NotRequired
         if name in value:
-            check_fields(value[name], get_args(hint)[0] if optional else hint, f"{where}: {name}" if ":" not in where else f"{where}.{name}")
+            check_fields(
+                value[name],
+                get_args(hint)[0] if optional else hint,
+                f"{where}: {name}" if ":" not in where else f"{where}.{name}",
+            )
         elif not optional:
             raise ValueError(f"{where}: the field '{name}' is missing")

@@ -78,7 +78,9 @@ def _outcome(record: ExplanationRecord) -> str:
 
 def _note(shown: int, cases: Sequence[Case]) -> str:
     total, without = len(cases), sum(card is None for _, card in cases)
-    parts = [f"All {total} explained cases are shown." if shown == total else f"{shown} of {total} explained cases are shown"]
+    parts = [
+        f"All {total} explained cases are shown." if shown == total else f"{shown} of {total} explained cases are shown"
+    ]
     if shown < total:
         wrong = sum(_outcome(record) == "wrong" for record, card in cases if card is not None)
         chosen = f": the wrong ones first ({wrong} in all), then others at even steps of confidence."

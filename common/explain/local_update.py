@@ -54,7 +54,8 @@ class Window(NamedTuple):
 class LocalExplainer:
     """The map of a batch of images, kept up to date while the images change bit by bit.
 
-    Unlike the rest of the package this object changes: :meth:`update` moves it on to the next image.
+    Unlike the rest of the package this object changes: :meth:`update` moves it on to the next image. It keeps about
+    1 kB per pixel and copy.
 
     Args:
         explainer: in evaluation mode.

@@ -27,7 +27,9 @@ FACTS = {
     "aopc": Fact("AOPC", "higher", "how far the probability falls while the map's brightest patches are removed"),
     "pompom": Fact("POMPOM", "lower", "share of the pixels outside the known region that the map marks"),
     "energy_in_roi": Fact("Energy in region", "higher", "share of the map's sum inside the known region"),
-    "pointing_game": Fact("Pointing game", "higher", "share of cases whose highest map value is inside the known region"),
+    "pointing_game": Fact(
+        "Pointing game", "higher", "share of cases whose highest map value is inside the known region"
+    ),
     "roi_area": Fact("Area of the region", "", "share of the image that the known region covers"),
     "pointing_chance": Fact("Pointing by chance", "", "what a map without any preference scores in the pointing game"),
 }
@@ -105,7 +107,9 @@ def explainer_table(split: str, metrics: Metrics) -> Table | None:
         for explainer, row in entries.items()
     ]
     columns = [Column("Explanation", numeric=False), *(_column(name) for name in names)]
-    return Table(f"Explanations of the same network, {split} split", columns, rows, _explainer_note(metrics, entries, names))
+    return Table(
+        f"Explanations of the same network, {split} split", columns, rows, _explainer_note(metrics, entries, names)
+    )
 
 
 def explainer_entries(metrics: Metrics) -> dict[str, dict[str, Mapping[str, Any]]]:
@@ -173,9 +177,7 @@ def setting_title(setting: str) -> str:
     return f"{kind}, {patch} px, {'map ' if semantics else ''}{semantics}{'d' if semantics == 'recompute' else ''}"
 
 
-def interval_cell(
-    entry: Mapping[str, Any] | None, scale: tuple[float, float], best: float | None = None
-) -> Cell:
+def interval_cell(entry: Mapping[str, Any] | None, scale: tuple[float, float], best: float | None = None) -> Cell:
     """Return a cell of one metric: value, interval in words and drawn on the scale, marked if it is the best."""
     value = None if entry is None else entry.get("value")
     if entry is None or not isinstance(value, int | float):
@@ -218,7 +220,9 @@ def _best(entries: Sequence[Mapping[str, Any]], better: str) -> float | None:
 
 def _scale(entries: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
     """Return a scale that holds zero and every interval of a column."""
-    ends = [entry[end] for entry in entries for end in ("low", "value", "high") if isinstance(entry.get(end), int | float)]
+    ends = [
+        entry[end] for entry in entries for end in ("low", "value", "high") if isinstance(entry.get(end), int | float)
+    ]
     return min([0.0, *ends]), max([0.0, *ends])
 
 
@@ -235,5 +239,7 @@ def _explainer_note(
     if len(counts) == 1:
         parts.append(f"{counts.pop()} cases.")
     elif counts:
-        parts.append(f"Measured on {min(counts)} to {max(counts)} cases: baselines may use fewer than the in-model map.")
+        parts.append(
+            f"Measured on {min(counts)} to {max(counts)} cases: baselines may use fewer than the in-model map."
+        )
     return " ".join(parts)

@@ -16,9 +16,7 @@ from common.utils.files import write_text
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_report(
-    run_dir: str | Path, sections: Sequence[Callable[[RunFolder], Section | None]] = SECTIONS
-) -> Path:
+def write_report(run_dir: str | Path, sections: Sequence[Callable[[RunFolder], Section | None]] = SECTIONS) -> Path:
     """Write ``report.html`` into a run folder, and its figures into ``figures/``.
 
     Args:
@@ -68,5 +66,7 @@ def _header(run: RunFolder) -> dict[str, Any]:
         "data_name": str(run.data.get("name") or ""),
         "synthetic": run.data.get("synthetic") is True,
         "date": max(dates, default="")[:16].replace("T", " "),
-        "unfinished": [name for name, entry in run.run.get("workflows", {}).items() if entry.get("status") == "started"],
+        "unfinished": [
+            name for name, entry in run.run.get("workflows", {}).items() if entry.get("status") == "started"
+        ],
     }

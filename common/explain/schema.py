@@ -16,7 +16,13 @@ SCHEMA = "vitrine.explanation"
 SCHEMA_VERSION = 1
 KINDS = ("region",)
 
-Image = TypedDict("Image", {"path": str, "rows": int, "columns": int})
+
+class Image(TypedDict):
+    path: str
+    rows: int
+    columns: int
+
+
 Label = TypedDict("Label", {"index": int, "class": str})
 Prediction = TypedDict("Prediction", {"index": int, "class": str, "probabilities": dict[str, float]})
 
@@ -80,7 +86,7 @@ def check_record(record: Any, source: str) -> ExplanationRecord:
         ValueError: naming the first field that is missing, unknown, of another type or out of range.
     """
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-        raise ValueError(f"{source}: not an explanation record; expected a JSON object with \"schema\": \"{SCHEMA}\"")
+        raise ValueError(f'{source}: not an explanation record; expected a JSON object with "schema": "{SCHEMA}"')
     if record.get("schema_version") != SCHEMA_VERSION:
         raise ValueError(
             f"{source}: schema_version is {record.get('schema_version')!r}, this version reads {SCHEMA_VERSION}; "

@@ -70,7 +70,9 @@ def training_section(run: RunFolder) -> Section:
     if not run.history:
         return Section("training", "Training", [Prose("No training history: this folder has no metrics.csv.")])
     columns = list(dict.fromkeys(name for row in run.history for name in row))
-    terms = list(dict.fromkeys(name.partition("/")[2] for name in columns if name.startswith(("train/", "validation/"))))
+    terms = list(
+        dict.fromkeys(name.partition("/")[2] for name in columns if name.startswith(("train/", "validation/")))
+    )
     terms = [term for term in FIRST_TERMS if term in terms] + [term for term in terms if term not in FIRST_TERMS]
     terms += ["learning_rate"] if "learning_rate" in columns else []
     drawn = [term for term in terms if _last(run, f"validation/{term}", f"train/{term}", term) is not None]
@@ -82,7 +84,14 @@ def training_section(run: RunFolder) -> Section:
     return Section(
         "training",
         "Training",
-        [Figures(pictures[:shown], "Shaded bands are the stages of the training.", pictures[shown:], "All other quantities")],
+        [
+            Figures(
+                pictures[:shown],
+                "Shaded bands are the stages of the training.",
+                pictures[shown:],
+                "All other quantities",
+            )
+        ],
     )
 
 
@@ -92,9 +101,13 @@ def cases_section(run: RunFolder) -> Section:
     failures = run.failures()
     if failures:
         number_of = len({failure["case"] for failure in failures})
-        blocks.append(Prose(f"{number_of} {'case was' if number_of == 1 else 'cases were'} skipped; reasons below.", True))
+        blocks.append(
+            Prose(f"{number_of} {'case was' if number_of == 1 else 'cases were'} skipped; reasons below.", True)
+        )
     gallery = build_gallery(run.explanations, run.problems)
-    blocks.append(gallery or Prose("No explained cases: run the bundle's explain configuration with this output folder."))
+    blocks.append(
+        gallery or Prose("No explained cases: run the bundle's explain configuration with this output folder.")
+    )
     if failures:
         lines = "\n".join(f"{failure['case']} ({failure['workflow']}): {failure['message']}" for failure in failures)
         blocks.append(Listing(f"Skipped cases ({number_of})", lines))
@@ -229,5 +242,7 @@ def _quality_words(metrics: Mapping[str, Mapping[str, Any]]) -> Prose:
     if own["low"] > chance["high"]:
         return Prose("Removing what the in-model map marks harms the prediction more than removing patches at random.")
     if own["high"] < chance["low"]:
-        return Prose("Removing what the in-model map marks harms the prediction less than removing patches at random.", True)
+        return Prose(
+            "Removing what the in-model map marks harms the prediction less than removing patches at random.", True
+        )
     return Prose("The in-model map cannot be told from a random order here: their AOPC intervals overlap.", True)

@@ -67,7 +67,9 @@ class ClassificationReport:
         groups = [self.patients.get(case, case) for case in self._case]
         table = classification_table(probability, label, self.classes, groups=groups, seed=self.seed)
         update_json(self.output_dir / "metrics.json", {self.split: table})
-        update_json(self.output_dir / "curves.json", {self.split: classification_curves(probability, label, self.classes)})
+        update_json(
+            self.output_dir / "curves.json", {self.split: classification_curves(probability, label, self.classes)}
+        )
 
 
 def patient_of(items: Sequence[Mapping[str, Any]]) -> dict[str, str]:

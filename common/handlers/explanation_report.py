@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from common.explain.baselines import Attribution
 from common.explain.faithfulness import map_dependence
+from common.explain.interfaces import MapClassifier
 from common.explain.perturbation import PerturbationCurve
 from common.handlers.classification_report import patient_of
 from common.metrics.bootstrap import mean_interval
@@ -27,8 +28,8 @@ class ExplanationReport:
     """Write localisation and perturbation metrics of the network's own map and of post-hoc baselines.
 
     The network's map is compared with the region of interest on every case that has one, and the accuracy under changed
-    maps (:mod:`common.explain.faithfulness`) is measured on all cases as ``map_dependence/<variant>``. Perturbation curves, and
-    everything about the baselines, are measured on ``cases`` evenly chosen cases, the same for all methods. AOPC in
+    maps (:mod:`common.explain.faithfulness`) is measured on all cases as ``map_dependence/<variant>``. Perturbation
+    curves, and everything about the baselines, are measured on ``cases`` evenly chosen cases, the same for all methods. AOPC in
     ``metrics.json`` is the mean over the fills of the first curve; every single curve is in ``curves.json``.
     """
 
@@ -36,7 +37,7 @@ class ExplanationReport:
         self,
         output_dir: str | Path,
         split: str,
-        network: nn.Module,
+        network: MapClassifier,
         curves: Sequence[PerturbationCurve],
         baselines: Sequence[str] = ("random", "centre"),
         items: Sequence[Mapping[str, Any]] = (),
@@ -91,7 +92,7 @@ class ExplanationReport:
         self._measured += names
         self._perturb(IN_MODEL, few, explanation[rows])
         for name, attribution in self.attributions.items():
-            relevance = attribution(self.network, few["image"])
+            relevance = attribution(cast(nn.Module, self.network), few["image"])
             self._localise(f"/{name}", names, few, relevance)
             self._perturb(name, few, relevance)
 

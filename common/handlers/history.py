@@ -10,8 +10,8 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
-from common.utils.files import write_text
 from common.utils.distributed import is_main_process
+from common.utils.files import write_text
 
 
 class HistoryWriter:

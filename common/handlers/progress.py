@@ -17,7 +17,9 @@ class Progress:
     Where the output is no terminal, one line per epoch is printed instead.
     """
 
-    def __init__(self, description: str = "training", validator: Any = None, show: tuple[str, ...] = ("loss", "accuracy")) -> None:
+    def __init__(
+        self, description: str = "training", validator: Any = None, show: tuple[str, ...] = ("loss", "accuracy")
+    ) -> None:
         """Say what to show.
 
         Args:
@@ -43,7 +45,12 @@ class Progress:
         length = engine.state.epoch_length
         total = None if length is None else length * max(engine.state.max_epochs - max(engine.state.epoch - 1, 0), 1)
         self._bar = tqdm(
-            total=total, desc=self.description, unit="batch", disable=not sys.stderr.isatty(), dynamic_ncols=True, leave=True
+            total=total,
+            desc=self.description,
+            unit="batch",
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
+            leave=True,
         )
 
     def _title(self, engine: Any) -> str:

@@ -6,7 +6,7 @@ import platform
 import shlex
 import sys
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from ignite.engine import Engine, Events
 
 import common
 from common.data.datalist import datalist_hash
+from common.utils.config_check import resolved_config
 from common.utils.distributed import is_main_process
 from common.utils.files import update_json, write_json
-from common.utils.config_check import resolved_config
 from common.utils.workflow import running_workflow
 
 PACKAGES = ("torch", "torchvision", "monai", "pytorch-ignite", "numpy", "scikit-learn", "pydicom", "nibabel", "captum")
@@ -29,7 +29,14 @@ class RunRecord:
     The handler is built while MONAI evaluates the configuration, and takes overlays and overrides into account.
     """
 
-    def __init__(self, output_dir: str | Path, workflow: str, seed: int = 0, datalist: str | Path | None = None, loader: Any = None) -> None:
+    def __init__(
+        self,
+        output_dir: str | Path,
+        workflow: str,
+        seed: int = 0,
+        datalist: str | Path | None = None,
+        loader: Any = None,
+    ) -> None:
         """Say what to record.
 
         Args:
@@ -61,7 +68,7 @@ class RunRecord:
         entry = {
             "status": "started",
             "command": _command(),
-            "date": datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds"),
+            "date": datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
             "device": _device_name(engine.state.device),
             "seed": self.seed,
         }

@@ -28,7 +28,9 @@ class StageSwitch:
     Improvement is as in the reference code of xML (icrto/xML): value <= best - min_delta.
     """
 
-    def __init__(self, ckpt_dir: str | Path, validator: Any = None, monitor: str = "loss", min_delta: float = 1e-4) -> None:
+    def __init__(
+        self, ckpt_dir: str | Path, validator: Any = None, monitor: str = "loss", min_delta: float = 1e-4
+    ) -> None:
         """Set the rules of switching.
 
         Args:
@@ -129,7 +131,9 @@ class StageSwitch:
         self._load_best(self._engine)
         if is_main_process():
             copyfile(self.ckpt_dir / "model.pt", self.ckpt_dir / f"{self.index + 1}_{self.stage.name}.pt")
-        logger.info("stage '%s' ended after %d epochs, best %s %.4f", self.stage.name, self.stage_epoch, self.monitor, self.best)
+        logger.info(
+            "stage '%s' ended after %d epochs, best %s %.4f", self.stage.name, self.stage_epoch, self.monitor, self.best
+        )
         if self.index + 1 == len(self._engine.stages):
             self.finished = True
             self._engine.terminate()

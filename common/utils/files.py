@@ -32,7 +32,10 @@ def write_atomic(path: str | Path, write: Callable[[IO[bytes]], object]) -> None
         os.replace(name, target)
     except OSError as error:
         kept = "the earlier file is intact" if target.exists() else "nothing was left behind"
-        raise OSError(error.errno, f"could not write {target} ({error.strerror}); {kept}. Free some space or choose another folder") from error
+        raise OSError(
+            error.errno,
+            f"could not write {target} ({error.strerror}); {kept}. Free some space or choose another folder",
+        ) from error
     finally:
         if os.path.exists(name):
             os.unlink(name)

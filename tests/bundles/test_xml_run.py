@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.bundles.commands import ROOT, configs, monai, python
 
 from common.data.phantoms import ShapesSettings, write_shapes
+from tests.bundles.commands import ROOT, configs, monai, python
 
 BUNDLE = ROOT / "bundles" / "xml_explainer_classification"
 
@@ -146,7 +146,8 @@ def test_absent_data_says_how_to_get_some(tmp_path: Path) -> None:
 def test_killed_and_resumed_equals_uninterrupted(trained: Path, data: Path, tmp_path: Path) -> None:
     """A real SIGKILL while the second stage runs; the history and weights come out the same to the last bit."""
     arguments = ["-m", "monai.bundle", "run", "training", "--config_file", configs(BUNDLE, "train"),
-                 "--dataset_dir", str(data), "--output_dir", str(tmp_path), "--ckpt_dir", str(tmp_path / "checkpoints"), *TINY]  # fmt: skip
+                 "--dataset_dir", str(data), "--output_dir", str(tmp_path),
+                 "--ckpt_dir", str(tmp_path / "checkpoints"), *TINY]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120

@@ -12,7 +12,9 @@ echo "$@" >> "$LOG"
 case "$1 $2" in
   "-c "*) exit "$TOO_OLD" ;;
   "--version "*) echo "Python 3.9.2" ;;
-  "-m venv") [ "$NO_VENV" = 1 ] && exit 1; mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+  "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python"
+    [ "$NO_VENV" = 1 ] && exit 1  # as Debian's Python does: it leaves an environment without pip
+    cp "$0" "$3/bin/pip" ;;
 esac
 """
 
@@ -92,6 +94,8 @@ def test_a_missing_venv_module_is_named_with_its_package(checkout):
     done = checkout.make("demo", NO_VENV="1")
     assert done.returncode != 0
     assert "sudo apt install python3-venv" in done.stdout
+    assert checkout.make("demo").returncode == 0
+    assert checkout.asked("-m venv") == 2
 
 
 def test_a_failed_installation_is_tried_again(checkout):

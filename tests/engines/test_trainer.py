@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.training_setup import build, items
 
 from common.losses import ExplainerClassifierLoss
 from common.types import Stage
+from tests.training_setup import build, items
 
 
 def test_train_and_validation_loss_are_the_same_quantity(tmp_path: Path) -> None:

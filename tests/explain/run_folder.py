@@ -95,7 +95,9 @@ def _map_metrics(generator: np.random.Generator) -> dict[str, dict]:
 
 
 def _perturbation(generator: np.random.Generator) -> dict[str, dict]:
-    settings = [f"{fill}/{patch}/{way}" for way in ("recompute", "fixed") for fill in ("black", "blur") for patch in (8, 16)]
+    settings = [
+        f"{fill}/{patch}/{way}" for way in ("recompute", "fixed") for fill in ("black", "blur") for patch in (8, 16)
+    ]
     steps = np.arange(21)
     curves: dict[str, dict] = {}
     for name in ["in_model", *BASELINES]:
@@ -125,10 +127,23 @@ def _write_history(path: Path, generator: np.random.Generator) -> None:
 def _write_run(folder: Path) -> None:
     meta = {"name": "shapes", "task": "multiclass", "classes": CLASSES, "source": "generated", "synthetic": True}
     _write(folder / "datalist.json", {"training": [], "validation": [], "test": [], "meta": meta})
-    common = {"status": "completed", "device": "cpu (x86_64, 2 cores)", "seed": 0, "datalist": str(folder / "datalist.json")}
-    training = common | {"command": "python -m monai.bundle run training", "date": "2026-11-21T10:00:00+01:00", "duration_s": 171.4}
+    common = {
+        "status": "completed",
+        "device": "cpu (x86_64, 2 cores)",
+        "seed": 0,
+        "datalist": str(folder / "datalist.json"),
+    }
+    training = common | {
+        "command": "python -m monai.bundle run training",
+        "date": "2026-11-21T10:00:00+01:00",
+        "duration_s": 171.4,
+    }
     failure = {"case": "shapes_0099", "message": "shapes_0099.png is truncated: 12 of 4096 bytes <b>bold</b>"}
-    explanation = common | {"command": "python -m monai.bundle run", "date": "2026-11-21T10:06:00+01:00", "failures": [failure]}
+    explanation = common | {
+        "command": "python -m monai.bundle run",
+        "date": "2026-11-21T10:06:00+01:00",
+        "failures": [failure],
+    }
     _write(
         folder / "run.json",
         {

@@ -137,7 +137,7 @@ def test_fast_equals_slow_loop(semantics, height, width, patch, options):
     slow = slow_curve(model, image, relevance, curve)
     assert fast.shape == (2, 3, 5)
     torch.testing.assert_close(fast, slow, atol=1e-5, rtol=0)
-    assert (slow - slow[..., :1]).abs().max() > 1e-3  # something happens
+    assert (slow - slow[..., :1]).abs().max() > 1e-4  # well above the tolerance, something happens
 
 
 def test_local_and_full_recomputation_agree():

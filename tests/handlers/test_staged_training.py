@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from ignite.engine import Events
+
 from tests.training_setup import build
 
 
@@ -64,7 +65,9 @@ def test_a_stage_without_epochs_is_skipped(tmp_path: Path) -> None:
     trainer = build(tmp_path, epochs=(1, 0, 1))
     trainer.run()
     assert [row["stage"] for row in history(tmp_path)] == ["classifier", "joint"]
-    assert all(parameter.requires_grad for parameter in trainer.network.parameters()), "the joint stage trains everything"
+    assert all(parameter.requires_grad for parameter in trainer.network.parameters()), (
+        "the joint stage trains everything"
+    )
 
 
 @pytest.mark.parametrize(("epochs", "frozen"), [((2, 0, 0), "explainer"), ((0, 2, 0), "classifier")])

@@ -1,0 +1,109 @@
+"""Gates and loss: the gated ResNet-18 with the joint loss against torchvision's with cross entropy."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models import resnet18
+
+from benchmarks._timing import in_turns, quartiles, torch_threads
+from common.losses import ExplainerClassifierLoss
+from common.networks import GatedResNet
+
+SIZE = 224
+BATCH = 4
+ROUNDS = 5  # timed runs per repeat: an overhead of a few per cent needs many
+
+
+def make_pair() -> tuple[nn.Module, GatedResNet]:
+    """Build torchvision's ResNet-18 and the gated one with the same random weights, both in training mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        plain = resnet18(num_classes=2)
+    gated = GatedResNet("resnet18")
+    gated.load_state_dict(plain.state_dict())
+    return plain.train(), gated.train()
+
+
+def plain_pass(plain: nn.Module, image: Tensor, label: Tensor) -> Tensor:
+    """Run the plain network forward and backward with cross entropy; return the logits (B,K)."""
+    plain.zero_grad(set_to_none=True)
+    logits = plain(image)
+    F.cross_entropy(logits, label).backward()
+    return logits.detach()
+
+
+def gated_pass(gated: nn.Module, image: Tensor, label: Tensor, explanation: Tensor) -> Tensor:
+    """Run the gated network forward and backward, to the map too, with the joint loss; return the logits (B,K)."""
+    gated.zero_grad(set_to_none=True)
+    explanation.grad = None
+    logits = gated(image, explanation)
+    ExplainerClassifierLoss(0.9)({"logits": logits, "explanation": explanation}, {"label": label})["loss"].backward()
+    return logits.detach()
+
+
+def run(repeats: int = 3, threads: int = 2) -> dict[str, Any]:
+    """Time forward and backward passes of both, 224 pixels, batch 4, and the losses alone.
+
+    Args:
+        repeats: each stands for ``ROUNDS`` timed passes.
+        threads: torch's intra-operation threads.
+
+    Returns:
+        name, slow_s (plain) and fast_s (gated, with the joint loss), medians; ratio, 1 meaning no overhead;
+        ratio_q1 and ratio_q3, quartiles of the ratio of passes timed next to each other; max_difference of the
+        logits for a map of ones; milliseconds of both losses alone, forward and backward.
+    """
+    image = torch.rand(BATCH, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    label = torch.arange(BATCH) % 2
+    explanation = torch.ones(BATCH, 1, SIZE, SIZE, requires_grad=True)
+    plain, gated = make_pair()
+    with torch_threads(threads):
+        difference = plain_pass(plain, image, label) - gated_pass(gated, image, label, explanation)
+        cross_entropy, joint_loss = _losses_alone(label, explanation)
+        seconds = in_turns(
+            ROUNDS * repeats,
+            slow=lambda: plain_pass(plain, image, label),
+            fast=lambda: gated_pass(gated, image, label, explanation),
+            cross_entropy=cross_entropy,
+            joint_loss=joint_loss,
+        )
+    slow_s, fast_s = statistics.median(seconds["slow"]), statistics.median(seconds["fast"])
+    low, _, high = quartiles([slow / fast for slow, fast in zip(seconds["slow"], seconds["fast"], strict=True)])
+    return {
+        "name": "gates",
+        "slow_s": slow_s,
+        "fast_s": fast_s,
+        "ratio": slow_s / fast_s,
+        "ratio_q1": low,
+        "ratio_q3": high,
+        "target": "1: no measurable overhead",
+        "max_difference": float(difference.abs().max()),
+        "cross_entropy_ms": 1000 * statistics.median(seconds["cross_entropy"]),
+        "joint_loss_ms": 1000 * statistics.median(seconds["joint_loss"]),
+        "network": "resnet18",
+        "image_size": SIZE,
+        "batch": BATCH,
+        "rounds": ROUNDS * repeats,
+        "threads": threads,
+        "note": "plain torchvision with cross entropy against gates, gradients of the map and the joint loss",
+    }
+
+
+def _losses_alone(label: Tensor, explanation: Tensor) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Give both losses, forward and backward, on given logits and maps."""
+    logits = torch.zeros(len(label), 2, requires_grad=True)
+    loss = ExplainerClassifierLoss(0.9)
+
+    def cross_entropy() -> None:
+        F.cross_entropy(logits, label).backward()
+
+    def joint_loss() -> None:
+        loss({"logits": logits, "explanation": explanation}, {"label": label})["loss"].backward()
+
+    return cross_entropy, joint_loss
