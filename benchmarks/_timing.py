@@ -5,11 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-__all__ = ["in_turns", "quartiles", "torch_threads"]
+__all__ = ["Seconds", "in_turns", "quartiles", "torch_threads"]
+
+
+class Seconds(NamedTuple):
+    """Durations of every timed run, by task.
+
+    Attributes:
+        wall: what a person waits.
+        cpu: what the process computes, in all its threads; other programs disturb it less.
+    """
+
+    wall: dict[str, list[float]]
+    cpu: dict[str, list[float]]
 
 
 @contextmanager
@@ -23,7 +36,7 @@ def torch_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def in_turns(rounds: int, **tasks: Callable[[], object]) -> dict[str, list[float]]:
+def in_turns(rounds: int, **tasks: Callable[[], object]) -> Seconds:
     """Run every task once untimed, then all of them once per round, in reverse order every other round.
 
     Args:
@@ -31,16 +44,17 @@ def in_turns(rounds: int, **tasks: Callable[[], object]) -> dict[str, list[float
         tasks: what to time, by name.
 
     Returns:
-        Seconds of each run, by name.
+        The duration of each run.
     """
     for task in tasks.values():
         task()
-    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    seconds = Seconds({name: [] for name in tasks}, {name: [] for name in tasks})
     for index in range(rounds):
         for name in list(tasks)[:: -1 if index % 2 else 1]:
-            begin = time.perf_counter()
+            wall, cpu = time.perf_counter(), time.process_time()
             tasks[name]()
-            seconds[name].append(time.perf_counter() - begin)
+            seconds.wall[name].append(time.perf_counter() - wall)
+            seconds.cpu[name].append(time.process_time() - cpu)
     return seconds
 
 

@@ -78,5 +78,6 @@ class Stage:
         if waits and self.patience is not None and self.patience <= waits:
             raise ValueError(
                 f"stage '{self.name}': early stopping after {self.patience} bad epochs would always come before "
-                f"the learning rate drops (after {waits}); give the stage a patience above {waits} or the scheduler a smaller one"
+                f"the learning rate drops (after {waits}); give the stage a patience above {waits} or the scheduler "
+                "a smaller one"
             )

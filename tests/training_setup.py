@@ -73,6 +73,7 @@ def build(
     patience: int | None = None,
     learning_rate: float = 0.05,
     extra_handlers: Sequence[Any] = (),
+    validate_every: int | None = 1,
     **trainer_options: Any,
 ) -> StagedTrainer:
     """Return a trainer of three stages over 20 images, validated on 10, three of them with a wrong label.
@@ -108,9 +109,9 @@ def build(
         SeedEpoch(7),
         LossTerms(),
         ClassificationMetrics(),
-        ValidationHandler(1, evaluator),
+        *([ValidationHandler(validate_every, evaluator)] if validate_every else []),
         HistoryWriter(folder, evaluator),
-        StageSwitch(folder / "checkpoints", evaluator),
+        StageSwitch(folder / "checkpoints", evaluator if validate_every else None),
         TrainingCheckpointSaver(folder / "checkpoints", resume=resume),
         *extra_handlers,
     ]

@@ -119,8 +119,8 @@ class RecordSized(MapTransform):
 class RoiMaskd(MapTransform):
     """Provide the region of interest, (1, H, W), 1 inside and 0 outside, in the size of the source image.
 
-    In this order: the mask the item has (a path, read here, or an array); its boxes, filled; otherwise the whole
-    image, or an error if the region is required. The item also gets ``<key>_given``, a boolean tensor, so that
+    In this order: the mask the item has (a path, read here, or an array); its boxes, filled; otherwise what ``missing``
+    says, or an error if the region is required. The item also gets ``<key>_given``, a boolean tensor, so that
     localisation metrics can leave out cases without a region. Put it before any resizing of the image, and resize the
     mask with mode "nearest".
 
@@ -131,6 +131,8 @@ class RoiMaskd(MapTransform):
         required: refuse cases that have neither mask nor boxes.
         threshold: values above it are inside; masks are read as [0, 1].
         allow_empty: whether a mask with nothing inside passes.
+        missing: the region of a case that has none: "whole" (the region is unknown, the map may be anywhere) or
+            "empty" (there is nothing to look at, as in images without the finding).
     """
 
     def __init__(
@@ -141,8 +143,11 @@ class RoiMaskd(MapTransform):
         required: bool = False,
         threshold: float = 0.5,
         allow_empty: bool = False,
+        missing: str = "whole",
     ) -> None:
         super().__init__(keys)
+        if missing not in ("whole", "empty"):
+            raise ValueError(f"missing is '{missing}', expected 'whole' or 'empty'")
         if not 0 <= threshold < 1:
             raise ValueError(f"threshold is {threshold}, expected a value from 0 up to, not including, 1")
         self.image_key = image_key
@@ -150,6 +155,7 @@ class RoiMaskd(MapTransform):
         self.required = required
         self.threshold = threshold
         self.allow_empty = allow_empty
+        self.missing = missing
         self._reader = ImageReader2D()
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -183,7 +189,7 @@ class RoiMaskd(MapTransform):
             what = f"it has neither '{key}' nor '{self.boxes_key}', but the region is required"
             remedy = "Add one to the datalist, or train without the region term (gamma 0)"
             raise _case_error(item, self.image_key, what, remedy)
-        return torch.ones(1, rows, columns)
+        return torch.full((1, rows, columns), float(self.missing == "whole"))
 
     def _checked(self, item: Mapping[Hashable, Any], key: Hashable, rows: int, columns: int) -> Tensor:
         """Return the item's own mask, thresholded."""

@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.distributed as dist
+from ignite.engine import Events
 from monai.engines import SupervisedTrainer
 from monai.inferers import Inferer
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from common.engines.inferer import ExplainInferer
+from common.engines.inferer import DistributedExplain, ExplainInferer
 from common.types import Stage
 from common.utils.batch import to_device
+from common.utils.distributed import is_distributed
 
 
 class StagedTrainer(SupervisedTrainer):
@@ -79,8 +83,8 @@ class StagedTrainer(SupervisedTrainer):
     @property
     def network_def(self) -> nn.Module:
         """The network itself, without the wrappers of distributed training."""
-        module = getattr(self.network, "module", self.network)
-        return getattr(module, "network", module)
+        module = self.network.module if isinstance(self.network, DistributedDataParallel) else self.network
+        return module.network if isinstance(module, DistributedExplain) else module
 
     def enter(self, stage: Stage) -> None:
         """Begin a stage: its loss, its optimiser, and everything it does not train frozen.
@@ -97,13 +101,28 @@ class StagedTrainer(SupervisedTrainer):
         self.frozen = [child for name, child in children.items() if name not in stage.trainable]
         self.stage, self.optimizer, self.loss_function = stage, stage.optimizer, stage.loss  # type: ignore[assignment]
 
+    def _register_handlers(self, handlers: Sequence[Any]) -> None:
+        """Attach the handlers; where several processes train, what they do after an epoch finds equal buffers."""
+        if is_distributed():
+            self.add_event_handler(Events.EPOCH_COMPLETED, self._share_buffers)
+        super()._register_handlers(handlers)
+
+    def _share_buffers(self) -> None:
+        """Give every process the buffers of the first.
+
+        DistributedDataParallel does so before a forward pass only: the last batch of an epoch leaves every process
+        with its own batch-norm statistics, which validation would use.
+        """
+        for buffer in self.network_def.buffers():
+            dist.broadcast(buffer, src=0)
+
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, Any]:
         """Take one optimisation step and return the named terms, one value per sample."""
         batch = to_device(batchdata, self.state.device)
         self.network.train()
         for module in self.frozen:
             module.eval()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)  # all gradients: those of an earlier stage must not enter the norm
         with torch.autocast(self.state.device.type, dtype=self.autocast_dtype, enabled=self.mixed_precision):
             outputs = self.inferer(batch["image"], self.network, method=self.stage.method)
         terms = self.stage.loss.terms(outputs, batch)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.utils.files import write_text
+from common.explain.metric_table import explainer_title, title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +19,9 @@ Points = Mapping[str, Sequence[float]]
 INK, MUTED, RULE, BAND = "#1c1c1c", "#5f5f5f", "#d8d8d8", "#f3f3f3"
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("-", "--", "-.", ":", (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1)))
-NAMES = {INK: "ink", MUTED: "muted", RULE: "rule", BAND: "band"} | {line: f"line{i}" for i, line in enumerate(LINES)}
+PAPER = "#fdfdfd"
+NAMES = {INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--rule)", BAND: "var(--band)", PAPER: "none"}
+NAMES |= {line: f"var(--line{index})" for index, line in enumerate(LINES)}
 
 IN_MODEL, RANDOM = "in_model", "random"
 
@@ -32,7 +33,7 @@ def training_figure(history: Sequence[Mapping[str, Any]], term: str) -> Figure:
         history: rows of metrics.csv as :func:`common.explain.run_folder.read_history` returns them.
         term: what follows ``train/`` and ``validation/``, or a column's whole name.
     """
-    figure, axes = _axes(term.replace("_", " "))
+    figure, axes = _axes(title_of(term))
     drawn = 0
     for column in (term, f"train/{term}", f"validation/{term}"):
         points = [(row["epoch"], row[column]) for row in history if isinstance(row.get(column), float)]
@@ -46,8 +47,8 @@ def training_figure(history: Sequence[Mapping[str, Any]], term: str) -> Figure:
         axes.set_yscale("log")
     _shade_stages(axes, history)
     axes.set_xlabel("epoch")
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    _legend(axes)
+    _whole_ticks(axes)
+    _legend(figure, axes)
     return figure
 
 
@@ -55,7 +56,7 @@ def roc_figure(curves: Mapping[str, Points], areas: Mapping[str, float]) -> Figu
     """Draw the ROC curve of each class against the rest, with the area where it is known; chance is dotted."""
     figure, axes = _axes("ROC, one class against the rest")
     axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=0.8)
-    _draw_classes(axes, curves, areas)
+    _draw_classes(figure, axes, curves, areas)
     axes.set(xlabel="false-positive rate", ylabel="true-positive rate")
     return figure
 
@@ -63,7 +64,7 @@ def roc_figure(curves: Mapping[str, Points], areas: Mapping[str, float]) -> Figu
 def precision_recall_figure(curves: Mapping[str, Points]) -> Figure:
     """Draw precision against recall of each class against the rest."""
     figure, axes = _axes("Precision against recall")
-    _draw_classes(axes, curves, {})
+    _draw_classes(figure, axes, curves, {})
     axes.set(xlabel="recall", ylabel="precision")
     return figure
 
@@ -75,49 +76,30 @@ def perturbation_figure(curves: Mapping[str, Points], title: str) -> Figure:
     """
     figure, axes = _axes(title)
     others = [name for name in curves if name not in (IN_MODEL, RANDOM)]
-    best = max(others, key=lambda name: curves[name]["mean"][-1], default=None)
+    best = max(others, key=lambda name: curves[name]["mean"][-1], default="")
     styles = {name: (LINES[i], DASHES[i]) for i, name in enumerate((IN_MODEL, best, RANDOM)) if name in curves}
     axes.axhline(0, color=RULE, linewidth=0.8)
     grey = [name for name in others if name != best]
-    for name in grey:
-        label = f"{len(grey)} others" if name == grey[0] else ""
-        axes.plot(curves[name]["k"], curves[name]["mean"], color=MUTED, alpha=0.5, linewidth=0.7, label=label)
     for name, (colour, dashes) in styles.items():
         points = curves[name]
         axes.fill_between(points["k"], points["low"], points["high"], color=colour, alpha=0.15, linewidth=0)
-        label = f"{name.replace('_', '-' if name == IN_MODEL else ' ')}{' (best other)' if name == best else ''}"
-        axes.plot(points["k"], points["mean"], color=colour, linestyle=dashes, label=label)
+        axes.plot(points["k"], points["mean"], color=colour, linestyle=dashes, label=explainer_title(name))
+    for name in grey:
+        label = f"{len(grey)} other{'s' if len(grey) > 1 else ''}" if name == grey[0] else ""
+        axes.plot(curves[name]["k"], curves[name]["mean"], color=MUTED, linewidth=0.6, zorder=1, label=label)
     axes.set(xlabel="patches removed, most relevant first", ylabel="AOPC")
-    _legend(axes)
+    _whole_ticks(axes)
+    _legend(figure, axes)
     return figure
 
 
-def inline_svg(figure: Figure, name: str) -> str:
-    """Return the figure as an SVG element for a page whose style sheet sets the colours (``--ink``, ``--line0``, ...).
+def figure_svg(figure: Figure, name: str) -> str:
+    """Return the figure as an SVG file; its text is text, and equal figures give equal files.
 
     Args:
         figure: what one of the functions above returned.
-        name: a word that is unique on the page; ids begin with it.
+        name: a word that is unique in the report; references inside the file depend on it.
     """
-    svg = _svg(figure, name)
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(
-        r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1), count=1
-    )
-    svg = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{name}-", svg)
-    for colour, variable in NAMES.items():
-        svg = svg.replace(f": {colour}", f": var(--{variable})")
-    return svg.replace("<svg", '<svg aria-hidden="true"', 1)
-
-
-def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write the figure as an SVG file of its own."""
-    figure.set_facecolor("white")
-    write_text(path, _svg(figure, Path(path).stem))
-
-
-def _svg(figure: Figure, name: str) -> str:
-    """Return SVG whose text is text; equal figures give equal files."""
     import matplotlib
 
     file = io.StringIO()
@@ -126,28 +108,43 @@ def _svg(figure: Figure, name: str) -> str:
     return file.getvalue()
 
 
+def inline_svg(svg: str, name: str) -> str:
+    """Return an SVG file as an element of a page whose style sheet sets the colours (``--ink``, ``--line0``, ...).
+
+    Args:
+        svg: what :func:`figure_svg` returned.
+        name: a word that is unique on the page; ids begin with it.
+    """
+    head, body = svg[svg.index("<svg") :].split(">", 1)
+    head = re.sub(r' (width|height)="[^"]*"', "", head)  # the page decides how wide a figure is
+    body = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{name}-", body)
+    for colour, variable in NAMES.items():
+        body = body.replace(f": {colour}", f": {variable}")
+    return f'{head} aria-hidden="true">{body}'
+
+
 def _axes(title: str) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.2, 3.0), layout="constrained", facecolor="none")
+    figure = Figure(figsize=(4.0, 3.1), layout="constrained", facecolor=PAPER)
     axes = figure.add_subplot(facecolor="none")
-    axes.set_title(title, fontsize=10, loc="left", color=INK, parse_math=False)
+    axes.set_title(title, fontsize=11, loc="left", color=INK, parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(MUTED)
-    axes.tick_params(colors=MUTED, labelsize=9, length=3)
+    axes.tick_params(colors=MUTED, labelsize=9.5, length=3)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.label.set(color=MUTED, fontsize=9)
+        axis.label.set(color=MUTED, fontsize=9.5)
     return figure, axes
 
 
-def _draw_classes(axes: Axes, curves: Mapping[str, Points], areas: Mapping[str, float]) -> None:
+def _draw_classes(figure: Figure, axes: Axes, curves: Mapping[str, Points], areas: Mapping[str, float]) -> None:
     for index, (name, points) in enumerate(curves.items()):
         label = f"{name} {areas[name]:.3f}" if name in areas else name
         colour, dashes = LINES[index % len(LINES)], DASHES[index // len(LINES) % len(DASHES)]
         x, y = _thinned(points["x"]), _thinned(points["y"])
         axes.plot(x, y, color=colour, linestyle=dashes, label=label, drawstyle="default")
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    _legend(axes)
+    _legend(figure, axes)
 
 
 def _thinned(values: Sequence[float], most: int = 400) -> list[float]:
@@ -168,13 +165,22 @@ def _shade_stages(axes: Axes, history: Sequence[Mapping[str, Any]]) -> None:
         if index % 2 == 0:
             axes.axvspan(start, end, color=BAND, zorder=0, linewidth=0)
         place = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "top"}
-        axes.text((start + end) / 2, 1.0, name, fontsize=8, color=MUTED, parse_math=False, **place)  # type: ignore[arg-type]
+        axes.text((start + end) / 2, 1.0, name, fontsize=9, color=MUTED, parse_math=False, **place)  # type: ignore[arg-type]
     axes.margins(y=0.15)
 
 
-def _legend(axes: Axes) -> None:
+def _whole_ticks(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    """Name the lines below the axes, where no line is hidden."""
     _, labels = axes.get_legend_handles_labels()
     if labels:
-        legend = axes.legend(frameon=False, fontsize=8.5, labelcolor=INK, handlelength=2.2)
+        columns = 2 if max(map(len, labels)) < 24 else 1
+        style = {"frameon": False, "fontsize": 9.5, "labelcolor": INK, "handlelength": 2.2, "ncols": columns}
+        legend = figure.legend(loc="outside lower left", **style)
         for text in legend.get_texts():
             text.set_parse_math(False)

@@ -51,7 +51,7 @@ def build_gallery(
 
 
 def choose_cases(cases: Sequence[tuple[ExplanationRecord, Path]], most: int) -> list[tuple[ExplanationRecord, Path]]:
-    """Return at most so many cases: the wrong ones, the most wrong first, then the others at even steps of confidence."""
+    """Return at most so many cases: the wrong ones, most wrong first, then others at even steps of confidence."""
     wrong = sorted((case for case in cases if _outcome(case[0]) == "wrong"), key=lambda case: -(error_of(case[0]) or 0))
     others = sorted((case for case in cases if _outcome(case[0]) != "wrong"), key=lambda case: confidence_of(case[0]))
     room = max(most - len(wrong), 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from common.explain.blocks import Cell, Column, Interval, Table
@@ -47,9 +47,13 @@ EXPLAINERS = {
 }
 COMPARED = ("aopc", "pompom", "energy_in_roi", "pointing_game")
 MAP_CHANGES = {
+    "own": "As explained",
     "binarised": "Binarised",
-    "shuffled": "Shuffled",
+    "swapped": "Of another case",
+    "scattered": "In scattered pieces",
     "inverted": "Inverted",
+    "ones": "All open",
+    "zeros": "All shut",
 }
 MARKERS = ("roi_area", "pointing_chance", "aopc_random")
 
@@ -119,27 +123,23 @@ def explainer_entries(metrics: Metrics) -> dict[str, dict[str, Mapping[str, Any]
         base, _, explainer = ("aopc", "/", "random") if name == "aopc_random" else name.partition("/")
         if base in COMPARED:
             entries.setdefault(explainer or "in_model", {})[base] = entry
-    last = ("centre", "random")
-    order = sorted(entries, key=lambda name: (name != "in_model", last.index(name) if name in last else -1))
-    return {name: entries[name] for name in order}
+    return {name: entries[name] for name in _in_order(entries)}
 
 
 def faithfulness_table(split: str, metrics: Metrics) -> Table | None:
-    """Return accuracy after the map was changed, the difference beside it; None where it was not measured."""
-    changed = {name.partition("/")[2]: entry for name, entry in metrics.items() if name.startswith("accuracy/")}
-    if not changed or "accuracy" not in metrics:
-        return None
-    base = metrics["accuracy"].get("value")
-    rows = [[Cell("As explained"), interval_cell(metrics["accuracy"], (0.0, 1.0)), Cell("", 0.0)]]
-    for name, entry in changed.items():
+    """Return accuracy with changed maps, the difference to the own map beside it; None where it was not measured."""
+    entries = {name.partition("/")[2]: entry for name, entry in metrics.items() if name.startswith("map_dependence/")}
+    own = entries.get("own", {}).get("value")
+    rows = []
+    for name, entry in entries.items():
         value = entry.get("value")
-        known = isinstance(value, float | int) and isinstance(base, float | int)
-        difference = value - base if known else None
+        difference = value - own if value is not None and own is not None else None
         title = MAP_CHANGES.get(name, name.replace("_", " ").capitalize())
         sign = "+" if difference is not None and difference > 0 else ""
-        rows.append(
-            [Cell(title, title), interval_cell(entry, (0.0, 1.0)), Cell(sign + number(difference), _order(difference))]
-        )
+        change = "" if name == "own" else sign + number(difference)
+        rows.append([Cell(title, title), interval_cell(entry, (0.0, 1.0)), Cell(change, _order(difference))])
+    if not rows:
+        return None
     columns = (Column("Map given to the classifier", numeric=False), Column("Accuracy"), Column("Difference"))
     return Table(f"Accuracy with a changed map, {split} split", columns, rows)
 
@@ -164,7 +164,7 @@ def curve_table(curves: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]
             Cell(explainer_title(explainer), explainer_title(explainer)),
             *(interval_cell(row.get(s), _scale(found[s]), _best(found[s], "higher")) for s in settings),
         ]
-        for explainer, row in entries.items()
+        for explainer, row in ((name, entries[name]) for name in _in_order(entries))
     ]
     note = "AOPC after the last step, 95 % intervals; the largest of each column is bold."
     return Table(f"AOPC by setting, {split} split", columns, rows, note)
@@ -172,9 +172,8 @@ def curve_table(curves: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]
 
 def setting_title(setting: str) -> str:
     """Return ``black/16/recompute`` in words."""
-    kind, _, rest = setting.partition("/")
-    patch, _, semantics = rest.partition("/")
-    return f"{kind}, {patch} px, {'map ' if semantics else ''}{semantics}{'d' if semantics == 'recompute' else ''}"
+    fill, patch, semantics = setting.split("/")
+    return f"{fill}, {patch} px, map {'recomputed' if semantics == 'recompute' else semantics}"
 
 
 def interval_cell(entry: Mapping[str, Any] | None, scale: tuple[float, float], best: float | None = None) -> Cell:
@@ -194,8 +193,14 @@ def interval_cell(entry: Mapping[str, Any] | None, scale: tuple[float, float], b
 
 
 def _is_about_maps(name: str) -> bool:
-    base, _, part = name.partition("/")
-    return base in COMPARED or name in MARKERS or (base == "accuracy" and part != "")
+    base = name.partition("/")[0]
+    return base in (*COMPARED, "map_dependence") or name in MARKERS
+
+
+def _in_order(explainers: Iterable[str]) -> list[str]:
+    """Return the in-model map first, then the baselines, those that know no model last."""
+    last = ("centre", "random")
+    return sorted(explainers, key=lambda name: (name != "in_model", last.index(name) if name in last else -1))
 
 
 def _column(name: str) -> Column:
@@ -235,9 +240,9 @@ def _explainer_note(
         if isinstance(metrics.get("pointing_chance", {}).get("value"), float):
             parts[-1] += f" and points into it in {number(metrics['pointing_chance']['value'])} of the cases"
         parts[-1] += "."
-    counts = {entry.get("n") for row in entries.values() for entry in row.values()} - {None}
-    if len(counts) == 1:
-        parts.append(f"{counts.pop()} cases.")
+    counts = [entry["n"] for row in entries.values() for entry in row.values() if isinstance(entry.get("n"), int)]
+    if counts and min(counts) == max(counts):
+        parts.append(f"{counts[0]} cases.")
     elif counts:
         parts.append(
             f"Measured on {min(counts)} to {max(counts)} cases: baselines may use fewer than the in-model map."

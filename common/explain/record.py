@@ -13,8 +13,8 @@ from common.explain.regions import (
     FloatArray,
     Size,
     box_of,
+    covered_share,
     find_regions,
-    resample_map,
     scale_box,
     scale_point,
     whole_pixels,
@@ -159,7 +159,7 @@ def _region_of_interest(values: FloatArray, mask: ArrayLike, size: Size, case_id
     if box is None:
         return None
     # the share of the map's energy is taken where the map was computed, so that it equals the metric of the same name
-    covered = resample_map(inside.astype(np.float32), (values.shape[0], values.shape[1]))
+    covered = covered_share(inside, (values.shape[0], values.shape[1]))
     row, column = np.unravel_index(int(values.argmax()), values.shape)
     total = float(values.sum(dtype=np.float64))
     return {

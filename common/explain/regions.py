@@ -1,6 +1,6 @@
 """Where an explanation map is bright, in the pixels of the source image.
 
-A box is ``[x0, y0, x1, y1]`` in whole pixels with ``x1`` and ``y1`` just outside, so that ``image[y0:y1, x0:x1]`` is its
+A box is ``[x0, y0, x1, y1]`` in whole pixels with ``x1`` and ``y1`` just outside: ``image[y0:y1, x0:x1]`` is its
 content. A map of h x w values lies over a source image of H x W pixels so that their outer edges agree.
 """
 
@@ -39,6 +39,12 @@ def resample_map(explanation: FloatArray, size: Size) -> FloatArray:
     values = torch.from_numpy(np.ascontiguousarray(explanation, dtype=np.float32))[None, None]
     resampled = torch.nn.functional.interpolate(values, size=size, mode="bilinear", antialias=True)
     return resampled[0, 0].clamp_(0.0, 1.0).numpy()
+
+
+def covered_share(mask: NDArray[np.bool_], size: Size) -> FloatArray:
+    """Return, for each pixel of an image of ``size``, the share of it that is inside a mask (H, W) over the same area."""
+    values = torch.from_numpy(mask.astype(np.float32))[None, None]
+    return torch.nn.functional.adaptive_avg_pool2d(values, size)[0, 0].numpy()
 
 
 def scale_box(box: tuple[float, float, float, float], size: Size, target: Size) -> tuple[float, float, float, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, cast
 
 from common.explain.fields import check_fields
 
@@ -18,6 +18,8 @@ KINDS = ("region",)
 
 
 class Image(TypedDict):
+    """The image that was explained: its file as the datalist gives it, and its size in pixels."""
+
     path: str
     rows: int
     columns: int
@@ -93,8 +95,9 @@ def check_record(record: Any, source: str) -> ExplanationRecord:
             "write the explanations again with the installed version"
         )
     check_fields(record, ExplanationRecord, source)
-    _check_values(record, source)
-    return record  # type: ignore[return-value]
+    checked = cast(ExplanationRecord, record)
+    _check_values(checked, source)
+    return checked
 
 
 def _check_values(record: ExplanationRecord, source: str) -> None:

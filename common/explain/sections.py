@@ -8,11 +8,11 @@ from typing import Any
 
 from common.explain.blocks import Block, Definitions, Figures, Listing, Picture, Prose, Section
 from common.explain.figures import (
+    figure_svg,
     inline_svg,
     perturbation_figure,
     precision_recall_figure,
     roc_figure,
-    save_figure,
     training_figure,
 )
 from common.explain.gallery import build_gallery
@@ -27,6 +27,7 @@ from common.explain.metric_table import (
     split_table,
 )
 from common.explain.run_folder import RunFolder
+from common.utils.files import write_text
 
 SPLITS = ("test", "validation", "training")
 FIRST_TERMS = ("loss", "accuracy", "auroc")
@@ -128,8 +129,8 @@ def quality_section(run: RunFolder) -> Section | None:
         if tables[1] is not None:
             blocks.append(
                 Prose(
-                    "If shuffling or inverting the map hardly costs accuracy, the decision does not rest on where the "
-                    "map is bright; if binarising it does, fine shades of the map carry the decision."
+                    "Where another case's map, or the own one in scattered pieces, hardly costs accuracy, the decision "
+                    "does not rest on where this map is bright; where binarising costs much, its fine shades matter."
                 )
             )
         return Section("quality", "Are the explanations right?", blocks)
@@ -153,7 +154,7 @@ def perturbation_section(run: RunFolder) -> Section | None:
             pictures.append(_picture(run, figure, f"perturbation_{_word(setting)}", alt))
         note = (
             "How far the probability of the predicted class falls on average while patches are removed, the most "
-            "relevant first. Bands are 95 % intervals. A map is worth nothing unless it beats the random order."
+            "relevant first. Bands are 95 % intervals. A map that does not beat the random order tells nothing."
         )
         rest = f"{len(pictures) - OPEN_CURVES} more settings"
         figures = Figures(pictures[:OPEN_CURVES], note, pictures[OPEN_CURVES:], rest)
@@ -201,9 +202,9 @@ def _splits(content: Mapping[str, Any]) -> list[str]:
 
 def _picture(run: RunFolder, figure: Any, name: str, alt: str) -> Picture:
     """Return a figure for the page, and leave it as a file of its own in the run folder."""
-    svg = inline_svg(figure, name)
-    save_figure(figure, run.path / "figures" / f"{name}.svg")
-    return Picture(svg, alt)
+    svg = figure_svg(figure, name)
+    write_text(run.path / "figures" / f"{name}.svg", svg)
+    return Picture(inline_svg(svg, name), alt)
 
 
 def _word(text: str) -> str:

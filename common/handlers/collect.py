@@ -22,6 +22,7 @@ class CollectHandler(ABC):
     def __init__(self) -> None:
         """Start empty."""
         self._kept: dict[str, list[Tensor]] = {}
+        self._computed: tuple[str, ...] = ()
 
     def attach(self, engine: Engine) -> None:
         """Register the handler's events with an engine."""
@@ -45,9 +46,14 @@ class CollectHandler(ABC):
             self._kept.setdefault(name, []).append(value.detach().cpu())
 
     def _finish(self, engine: Engine) -> None:
+        for name in self._computed:  # a metric that this epoch leaves undefined must not keep its earlier value
+            engine.state.metrics.pop(name, None)
+        self._computed = ()
         if not self._kept:
             return
         device = engine.state.device
         joined = {name: gather(torch.cat(values).to(device)).cpu() for name, values in self._kept.items()}
         self._kept = {}
-        engine.state.metrics.update(self.compute(joined, engine))
+        metrics = self.compute(joined, engine)
+        self._computed = tuple(metrics)
+        engine.state.metrics.update(metrics)

@@ -29,8 +29,8 @@ class ExplanationReport:
 
     The network's map is compared with the region of interest on every case that has one, and the accuracy under changed
     maps (:mod:`common.explain.faithfulness`) is measured on all cases as ``map_dependence/<variant>``. Perturbation
-    curves, and everything about the baselines, are measured on ``cases`` evenly chosen cases, the same for all methods. AOPC in
-    ``metrics.json`` is the mean over the fills of the first curve; every single curve is in ``curves.json``.
+    curves, and everything about the baselines, are measured on ``cases`` evenly chosen cases, the same for all methods.
+    AOPC in ``metrics.json`` is the mean over the fills of the first curve; every single curve is in ``curves.json``.
     """
 
     def __init__(
@@ -55,6 +55,9 @@ class ExplanationReport:
             items: the split's items.
             cases: number of cases for curves and baselines; None takes all.
             seed: of random order and bootstrap.
+
+        Raises:
+            ValueError: if there is no curve, or ``cases`` is below 1 or given without items to choose from.
         """
         if not curves:
             raise ValueError("curves is empty: give at least one PerturbationCurve, or leave this handler out")
@@ -64,7 +67,7 @@ class ExplanationReport:
         self.curves = list(curves)
         self.attributions = {name: Attribution(name, seed=seed) for name in baselines}
         self.patients = patient_of(items)
-        self.chosen = _evenly([str(item["case_id"]) for item in items], cases)
+        self.chosen = None if cases is None else _evenly([str(item["case_id"]) for item in items], cases)
         self.seed = seed
         self._values: dict[str, dict[str, float]] = {}
         self._scores: dict[str, dict[str, list[Tensor]]] = {}
@@ -84,7 +87,7 @@ class ExplanationReport:
         cases = [str(case) for case in batch["case_id"]]
         self._localise("", cases, batch, explanation)
         self._change_maps(cases, batch)
-        rows = [row for row, case in enumerate(cases) if case in self.chosen]
+        rows = [row for row, case in enumerate(cases) if self.chosen is None or case in self.chosen]
         if not rows:
             return
         few = {name: value[rows] for name, value in batch.items() if isinstance(value, Tensor)}
@@ -141,10 +144,12 @@ def _aopc_name(method: str) -> str:
     return {IN_MODEL: "aopc", "random": "aopc_random"}.get(method, f"aopc/{method}")
 
 
-def _evenly(names: Sequence[str], count: int | None) -> set[str]:
-    """Choose ``count`` names spread evenly over the list."""
-    if count is None or count >= len(names):
-        return set(names)
+def _evenly(names: Sequence[str], count: int) -> set[str]:
+    """Choose ``count`` names spread evenly over the list; all of them if there are no more."""
     if count < 1:
         raise ValueError(f"cases is {count}, expected 1 or more, or null for all")
+    if not names:
+        raise ValueError(f"cases is {count}, but there are no items to choose from; give the split's items")
+    if count >= len(names):
+        return set(names)
     return {names[int(position)] for position in np.linspace(0, len(names) - 1, count).round()}

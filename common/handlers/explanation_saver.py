@@ -46,8 +46,12 @@ class ExplanationSaver:
 
     def attach(self, engine: Engine) -> None:
         """Register with an evaluator."""
+        engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._save_batch)
         engine.add_event_handler(Events.COMPLETED, self._report)
+
+    def _start(self, engine: Engine) -> None:
+        self.written = 0
 
     def _save_batch(self, engine: Engine) -> None:
         for index in range(len(engine.state.batch["image"])):

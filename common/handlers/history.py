@@ -13,6 +13,9 @@ from ignite.engine import Engine, Events
 from common.utils.distributed import is_main_process
 from common.utils.files import write_text
 
+COLUMNS = ("train/", "validation/", "learning_rate", "seconds")
+"""Order of the columns, by how their names begin; epoch and stage come first."""
+
 
 class HistoryWriter:
     """Append one row per epoch to ``metrics.csv``: stage, training and validation metrics, learning rate, seconds."""
@@ -28,7 +31,6 @@ class HistoryWriter:
         self.validator = validator
         self.rows: list[dict[str, Any]] = []
         self._started = 0.0
-        self._stage_epochs: dict[str, int] = {}
 
     def attach(self, engine: Any) -> None:
         """Register with a trainer; list it after validation and before the stage switch."""
@@ -66,9 +68,13 @@ class HistoryWriter:
 
 def _to_csv(rows: list[dict[str, Any]]) -> str:
     """Return the rows as CSV; a column that only some rows have is empty in the others."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
+    columns = sorted(dict.fromkeys(name for row in rows for name in row), key=_place)
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def _place(column: str) -> int:
+    return next((place for place, start in enumerate(COLUMNS, start=1) if column.startswith(start)), 0)

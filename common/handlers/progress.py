@@ -36,14 +36,17 @@ class Progress:
         """Register the handler's events; nothing is shown by processes other than the first."""
         if not is_main_process():
             return
-        engine.add_event_handler(Events.STARTED, self._open)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._open)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._advance)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch)
         engine.add_event_handler(Events.COMPLETED, self._close)
 
     def _open(self, engine: Engine) -> None:
+        """Open the bar with the first epoch, when a resumed training knows where it stands."""
+        if self._bar is not None:
+            return
         length = engine.state.epoch_length
-        total = None if length is None else length * max(engine.state.max_epochs - max(engine.state.epoch - 1, 0), 1)
+        total = None if length is None else length * (engine.state.max_epochs - engine.state.epoch + 1)
         self._bar = tqdm(
             total=total,
             desc=self.description,
@@ -75,9 +78,15 @@ class Progress:
 
     def _epoch(self, engine: Engine) -> None:
         if self._bar is not None and self._bar.disable:
-            values = "  ".join(f"{name} {value}" for name, value in self._values(engine).items())
-            print(f"{self._title(engine)}  {values}", file=sys.stderr, flush=True)
+            values = self._values(engine)
+            if "loss" in engine.state.metrics:  # over the epoch, where known, not of its last batch
+                values |= {"loss": f"{engine.state.metrics['loss']:.4f}"}
+            if not values:
+                values = {"batches": str(engine.state.iteration)}
+            shown = [self._title(engine), *(f"{name} {value}" for name, value in values.items())]
+            print("  ".join(shown), file=sys.stderr, flush=True)
 
     def _close(self, engine: Engine) -> None:
         if self._bar is not None:
             self._bar.close()
+            self._bar = None

@@ -71,6 +71,8 @@ class RunRecord:
             "date": datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
             "device": _device_name(engine.state.device),
             "seed": self.seed,
+            "duration_s": None,  # not known before the end, and not that of an earlier run in the same folder
+            "failures": [],
         }
         if self.datalist is not None and Path(self.datalist).is_file():
             entry |= {"datalist": str(self.datalist), "datalist_hash": datalist_hash(self.datalist)}
@@ -88,7 +90,10 @@ class RunRecord:
         )
 
     def _complete(self, engine: Engine) -> None:
-        failures = [failure.to_dict() for failure in getattr(self.loader, "failures", [])]
+        failures = [
+            {"case": failure.case_id, "message": f"{Path(failure.source).name}: {failure.what}. {failure.remedy}"}
+            for failure in getattr(self.loader, "failures", [])
+        ]
         end = {"status": "completed", "duration_s": round(time.perf_counter() - self._began, 1), "failures": failures}
         update_json(self.output_dir / "run.json", {"workflows": {self.workflow: end}})
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from pathlib import Path
-from shutil import copyfile
 from typing import Any
 
 import torch
@@ -113,10 +112,13 @@ class StageSwitch:
     def _compare(self, value: float) -> None:
         if not math.isfinite(self.best) or value <= self.best - self.min_delta:
             self.best, self.bad_epochs = value, 0
-            if is_main_process():
-                save_atomic(self._engine.network_def.state_dict(), self.ckpt_dir / "model.pt")
+            self._save("model.pt")
         else:
             self.bad_epochs += 1
+
+    def _save(self, name: str) -> None:
+        if is_main_process():
+            save_atomic(self._engine.network_def.state_dict(), self.ckpt_dir / name)
 
     def _step_scheduler(self, value: float | None) -> None:
         scheduler = self.stage.scheduler
@@ -128,9 +130,11 @@ class StageSwitch:
 
     def _switch(self) -> None:
         """End the stage with its best weights and begin the next one, if there is one."""
+        if self.best == math.inf:
+            logger.warning("stage '%s' ended before any validation: its last weights are kept", self.stage.name)
+            self._save("model.pt")
         self._load_best(self._engine)
-        if is_main_process():
-            copyfile(self.ckpt_dir / "model.pt", self.ckpt_dir / f"{self.index + 1}_{self.stage.name}.pt")
+        self._save(f"{self.index + 1}_{self.stage.name}.pt")
         logger.info(
             "stage '%s' ended after %d epochs, best %s %.4f", self.stage.name, self.stage_epoch, self.monitor, self.best
         )

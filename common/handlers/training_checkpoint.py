@@ -62,6 +62,11 @@ class TrainingCheckpointSaver:
             logger.warning("%s of an earlier training will be replaced; to go on from it pass --resume true", self.path)
             return
         state = load_weights_only(self.path)
+        if not isinstance(state, dict) or "plan" not in state:
+            raise ValueError(
+                f"{self.path} holds no state of a training, expected what this handler wrote after an epoch; weights "
+                "alone cannot be resumed. Start anew with --resume false"
+            )
         if state["plan"] != self._plan(engine):
             raise ValueError(
                 f"{self.path} was written by a training with the stages {state['plan']}, this one has "

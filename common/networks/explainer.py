@@ -22,6 +22,16 @@ def _upsample(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(in_channels, out_channels, kernel_size=2, stride=2)
 
 
+def _he_init(module: nn.Module) -> None:
+    """Draw weights He-normal; each output of a transposed convolution has one kernel position per input channel."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+    elif isinstance(module, nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, std=(2 / module.in_channels) ** 0.5)
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
+        nn.init.zeros_(module.bias)
+
+
 class ExplainerUNet(nn.Module):
     """U-shaped network with additive skips whose head is BatchNorm → tanh → ReLU, so exact zeros are common.
 
@@ -32,6 +42,8 @@ class ExplainerUNet(nn.Module):
         in_channels: image channels C, 1 or 3 (any positive number works).
         init_bias: start value of the head's batch-norm bias. In eval mode the first map is about ``tanh(init_bias)``
             everywhere; 3 is the published value, 10 saturates tanh and nothing is learnt.
+        he_init: draw the convolutions' weights He-normal. PyTorch's default, which the reference uses, shrinks the
+            features from layer to layer, so that the deep path hardly reaches the map until late in a training.
 
     Attributes:
         initial_value: ``tanh(init_bias)``, the constant that the first map is close to.
@@ -40,7 +52,7 @@ class ExplainerUNet(nn.Module):
         ValueError: if ``in_channels`` is not positive or ``init_bias`` is not finite.
     """
 
-    def __init__(self, in_channels: int = 3, init_bias: float = 3.0) -> None:
+    def __init__(self, in_channels: int = 3, init_bias: float = 3.0, he_init: bool = False) -> None:
         super().__init__()
         if in_channels < 1:
             raise ValueError(f"in_channels is {in_channels}, expected a positive number of image channels")
@@ -60,6 +72,8 @@ class ExplainerUNet(nn.Module):
         self.decode_full = double_conv(32, 32)
         self.project = nn.Conv2d(32, 1, kernel_size=1)
         self.norm = nn.BatchNorm2d(1)
+        if he_init:
+            self.apply(_he_init)
         nn.init.constant_(self.norm.bias, init_bias)
 
     def forward(self, image: Tensor) -> Tensor:

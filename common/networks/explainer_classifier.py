@@ -38,6 +38,7 @@ class ExplainerClassifier(nn.Module):
         std: channel standard deviations divided by inside the network, one number or one per channel; None for 1.
         weights: start weights of the ResNet, see :func:`common.networks.backbones.build_resnet`. ImageNet weights
             expect ``mean`` and ``std`` of ImageNet (``common.networks.backbones.IMAGENET_MEAN`` and ``_STD``).
+        he_init: see :class:`common.networks.ExplainerUNet`.
 
     Raises:
         ValueError: for unknown names, a mean or std that does not fit, or weights given for ``vgg``.
@@ -56,6 +57,7 @@ class ExplainerClassifier(nn.Module):
         mean: float | Sequence[float] | None = None,
         std: float | Sequence[float] | None = None,
         weights: str | Path | None = None,
+        he_init: bool = False,
     ) -> None:
         super().__init__()
         check_choice("classifier", classifier, CLASSIFIERS)
@@ -64,7 +66,7 @@ class ExplainerClassifier(nn.Module):
         self.register_buffer("std", _channel_values("std", std, in_channels, default=1.0))
         if not bool((self.std > 0).all()):
             raise ValueError(f"std is {std}, expected positive numbers: the image is divided by them")
-        self.explainer = ExplainerUNet(in_channels, init_bias)
+        self.explainer = ExplainerUNet(in_channels, init_bias, he_init)
         self.classifier = _build_classifier(classifier, in_channels, num_classes, gate_positions, weights)
 
     def forward(self, image: Tensor) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import glob
 import json
 import os
 import tempfile
@@ -13,6 +16,8 @@ from typing import IO, Any
 def write_atomic(path: str | Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file beside its final place, flush it to disk, then put it there in one step.
 
+    What a killed process has left beside the target is removed once the new file is in place.
+
     Args:
         path: the final place; its folder is made if needed. What was there before stays until the new file is complete.
         write: is given the open binary file.
@@ -21,24 +26,26 @@ def write_atomic(path: str | Path, write: Callable[[IO[bytes]], object]) -> None
         OSError: if the disk is full or not writable; the message names the file and says that the old one is intact.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    temporary: Path | None = None
     try:
-        with os.fdopen(handle, "wb") as file:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file, temporary = _open_beside(target)
+        with file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, target)
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, target)
     except OSError as error:
-        kept = "the earlier file is intact" if target.exists() else "nothing was left behind"
+        kept = "the earlier file is intact" if os.path.exists(target) else "nothing was left behind"
         raise OSError(
             error.errno,
-            f"could not write {target} ({error.strerror}); {kept}. Free some space or choose another folder",
+            f"could not write {target} ({error.strerror or error}); {kept}. Free some space or choose another folder",
         ) from error
     finally:
-        if os.path.exists(name):
-            os.unlink(name)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    _remove_leftovers(target)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -53,7 +60,7 @@ def write_json(path: str | Path, content: Any) -> None:
 
 def update_json(path: str | Path, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Merge nested dictionaries into a JSON file, made if needed, and return its new content."""
-    content = json.loads(Path(path).read_text()) if Path(path).exists() else {}
+    content = json.loads(Path(path).read_text(encoding="utf-8")) if Path(path).exists() else {}
     merged = _merge(content, changes)
     write_json(path, merged)
     return merged
@@ -65,6 +72,34 @@ def _merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
         merged[key] = _merge(merged[key], value) if both else value
     return merged
+
+
+def _open_beside(target: Path) -> tuple[IO[bytes], Path]:
+    """Open a new temporary file for the target, locked for as long as this process lives and keeps it open."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+        file = os.fdopen(handle, "wb")
+        _lock(file, wait=True)
+        if os.fstat(handle).st_nlink:  # else another process took it for a leftover before it was locked
+            return file, Path(name)
+        file.close()
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove the target's temporary files that nobody writes any more: those whose lock is free."""
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.????????.tmp"):
+        with contextlib.suppress(OSError), leftover.open("rb") as file:
+            if _lock(file, wait=False):
+                leftover.unlink()
+
+
+def _lock(file: IO[bytes], wait: bool) -> bool:
+    """Lock an open file until it is closed, also by a kill; False if it is locked or locks are not to be had."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _umask() -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from ignite.engine import Events
 
 from common.losses import ExplainerClassifierLoss
 from common.types import Stage
@@ -38,6 +40,38 @@ def test_gradient_clipping_bounds_the_step(tmp_path: Path) -> None:
         moved = torch.sqrt(sum(((last[k] - before[k]) ** 2).sum() for k in before))
         limit = 4 * 0.05 * 1e-3  # steps x learning rate x norm
         assert (moved <= limit * 1.001) == (norm is not None)
+
+
+def test_gradients_of_an_earlier_stage_do_not_enter_the_norm(tmp_path: Path) -> None:
+    """They would shorten every step of the next stage, and only in a training that was not resumed in between."""
+
+    class Look:
+        def attach(self, engine: Any) -> None:
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self.look)
+
+        def look(self, engine: Any) -> None:
+            children = dict(engine.network_def.named_children())
+            with_gradient = {n for n, child in children.items() if any(p.grad is not None for p in child.parameters())}
+            assert with_gradient == set(engine.stage.trainable)
+            seen.append(engine.stage.name)
+
+    seen: list[str] = []
+    build(tmp_path, epochs=(1, 1, 1), max_grad_norm=1.0, extra_handlers=[Look()]).run()
+    assert seen == ["classifier"] * 4 + ["explainer"] * 4 + ["joint"] * 4
+
+
+def test_the_network_itself_may_have_parts_called_like_the_wrappers(tmp_path: Path) -> None:
+    """Only the two wrappers of distributed training are unwrapped, never a child that happens to be called so."""
+    trainer = build(tmp_path)
+    trainer.network.add_module("network", torch.nn.Linear(1, 1))
+    trainer.network.add_module("module", torch.nn.Linear(1, 1))
+    assert trainer.network_def is trainer.network
+
+
+@pytest.mark.parametrize("norm", [0, -1.0])
+def test_a_norm_that_is_not_positive_is_refused(tmp_path: Path, norm: float) -> None:
+    with pytest.raises(ValueError, match=rf"max_grad_norm is {norm}, expected a positive number or null"):
+        build(tmp_path, max_grad_norm=norm)
 
 
 def test_a_loss_that_is_no_number_stops_with_advice(tmp_path: Path) -> None:

@@ -81,9 +81,11 @@ def _map_metrics(generator: np.random.Generator) -> dict[str, dict]:
         "roi_area": _entry(0.09, 0.01, 64),
         "pointing_game": _entry(0.93, 0.05, 64),
         "pointing_chance": _entry(0.09, 0.01, 64),
-        "accuracy/binarised": _entry(0.95, 0.05, 64),
-        "accuracy/shuffled": _entry(0.61, 0.09, 64),
-        "accuracy/inverted": _entry(0.52, 0.09, 64),
+        "map_dependence/own": _entry(0.95, 0.05, 64),
+        "map_dependence/binarised": _entry(0.93, 0.05, 64),
+        "map_dependence/swapped": _entry(0.61, 0.09, 64),
+        "map_dependence/inverted": _entry(0.52, 0.09, 64),
+        "map_dependence/zeros": {"value": None, "low": None, "high": None, "n": 0},
     }
     for name in BASELINES:
         if name != "random":

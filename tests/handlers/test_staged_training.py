@@ -14,19 +14,16 @@ from tests.training_setup import build
 
 
 class Snapshots:
-    """Copies of the network's state, taken after every epoch, and the stage they were taken in."""
+    """Copies of the network's state, taken after every epoch, when all other handlers are done."""
 
     def __init__(self) -> None:
-        self.states: list[tuple[str, dict[str, torch.Tensor]]] = []
+        self.states: list[dict[str, torch.Tensor]] = []
 
     def attach(self, engine: Any) -> None:
-        self._take(engine, "start")
-        engine.add_event_handler(Events.EPOCH_COMPLETED, lambda e: self._take(e, e.stage.name))
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._take)
 
-    def _take(self, engine: Any, stage: str) -> None:
-        network = getattr(engine, "network", None)
-        if network is not None:
-            self.states.append((stage, {k: v.clone() for k, v in network.state_dict().items()}))
+    def _take(self, engine: Any) -> None:
+        self.states.append({key: value.clone() for key, value in engine.network.state_dict().items()})
 
 
 class Killed(BaseException):
@@ -91,6 +88,28 @@ def test_best_weights_of_a_stage_start_the_next(tmp_path: Path) -> None:
     second = torch.load(tmp_path / "checkpoints" / "2_explainer.pt", weights_only=True)
     frozen = [key for key in first if key.startswith("classifier")]
     assert all(torch.equal(first[key], second[key]) for key in frozen)
+
+
+def test_a_stage_without_any_validation_keeps_its_last_weights(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Validation every second epoch, and one epoch per stage: the first and the third stage are never judged."""
+    snapshots = Snapshots()
+    trainer = build(tmp_path, epochs=(1, 1, 1), validate_every=2, extra_handlers=[snapshots])
+    trainer.run()
+    names = ("1_classifier.pt", "2_explainer.pt", "3_joint.pt", "model.pt")
+    for name, state in zip(names, [*snapshots.states, snapshots.states[-1]], strict=True):
+        kept = torch.load(tmp_path / "checkpoints" / name, weights_only=True)
+        assert all(torch.equal(kept[key], state[key]) for key in state), name
+    assert caplog.text.count("ended before any validation: its last weights are kept") == 2
+
+
+def test_without_a_validator_every_epoch_counts(tmp_path: Path) -> None:
+    trainer = build(tmp_path, epochs=(2, 1, 0), learning_rate=0.5, validate_every=None)
+    trainer.run()
+    assert [row["stage"] for row in history(tmp_path)] == ["classifier", "classifier", "explainer"]
+    final = torch.load(tmp_path / "checkpoints" / "model.pt", weights_only=True)
+    assert all(torch.equal(value, final[key]) for key, value in trainer.network.state_dict().items())
 
 
 def test_early_stopping_ends_a_stage(tmp_path: Path) -> None:

@@ -1,0 +1,34 @@
+"""predictions.csv."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from common.handlers import PredictionSaver
+from tests.handlers.replay import player
+
+
+def step(cases: dict[str, list[float]]) -> tuple[list[dict], list[dict]]:
+    """Batch and output as MONAI's engines leave them after decollating."""
+    return [{"case_id": name} for name in cases], [{"pred": torch.tensor(values)} for values in cases.values()]
+
+
+def test_one_row_per_case_with_every_probability(tmp_path: Path) -> None:
+    steps = [step({"b": [0.2, 0.5, 0.3], "a": [0.4, 0.4, 0.2]}), step({"c, d": [0.0, 1e-7, 0.9999999]})]
+    player([PredictionSaver(tmp_path / "new", ["nevus", "melanoma", "other, rare"])]).run(steps, max_epochs=1)
+    assert (tmp_path / "new" / "predictions.csv").read_text() == (
+        'case_id,prediction,probability/nevus,probability/melanoma,"probability/other, rare"\n'
+        "b,melanoma,0.200000,0.500000,0.300000\n"
+        "a,nevus,0.400000,0.400000,0.200000\n"
+        '"c, d","other, rare",0.000000,0.000000,1.000000\n'
+    )
+
+
+def test_a_second_run_starts_a_new_table(tmp_path: Path) -> None:
+    engine = player([PredictionSaver(tmp_path, ["no", "yes"])])
+    engine.run([step({"first": [1.0, 0.0]})], max_epochs=1)
+    engine.run([step({"second": [0.0, 1.0]})], max_epochs=1)
+    rows = (tmp_path / "predictions.csv").read_text().splitlines()[1:]
+    assert rows == ["second,yes,0.000000,1.000000"]
