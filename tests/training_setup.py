@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.data import DataLoader
+from monai.data import DataLoader, DistributedSampler
 from monai.handlers import ValidationHandler
 from monai.utils import set_determinism
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from common.engines import ExplainEvaluator, StagedTrainer
+from common.engines import DistributedExplain, ExplainEvaluator, StagedTrainer
 from common.handlers import (
     ClassificationMetrics,
     HistoryWriter,
@@ -23,21 +24,24 @@ from common.handlers import (
 )
 from common.losses import ExplainerClassifierLoss
 from common.types import Stage
+from common.utils.distributed import is_distributed
 
 
 class TinyNet(nn.Module):
-    """The interface of ExplainerClassifier at a thousandth of its size; batch norm and dropout included on purpose."""
+    """The interface of ExplainerClassifier at a thousandth of its size.
 
-    def __init__(self) -> None:
+    Batch norm and dropout are included on purpose; ``plain`` leaves them out.
+    """
+
+    def __init__(self, plain: bool = False) -> None:
         super().__init__()
-        self.explainer = nn.Sequential(
-            nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 1), nn.Sigmoid()
-        )
+        norms = [nn.Identity() if plain else nn.BatchNorm2d(4) for _ in range(2)]
+        self.explainer = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), norms[0], nn.Conv2d(4, 1, 1), nn.Sigmoid())
         self.classifier = nn.Sequential(
             nn.Conv2d(3, 4, 3, padding=1),
-            nn.BatchNorm2d(4),
+            norms[1],
             nn.ReLU(),
-            nn.Dropout(0.2),
+            nn.Dropout(0.0 if plain else 0.2),
             nn.Flatten(),
             nn.Linear(4 * 64, 2),
         )
@@ -66,22 +70,35 @@ def items(count: int, seed: int, wrong_every: int = 0) -> list[dict[str, Any]]:
     return result
 
 
+def loader(data: list[dict[str, Any]], batch_size: int, shuffle: bool = False, even: bool = False) -> DataLoader:
+    """Return the loader of one process: all data, or its share where several train (padded to ``even`` shares)."""
+    if not is_distributed():
+        return DataLoader(data, batch_size=batch_size, shuffle=shuffle)
+    sampler = DistributedSampler(data, even_divisible=even, shuffle=shuffle)
+    return DataLoader(data, batch_size=batch_size, sampler=sampler)
+
+
 def build(
     folder: Path,
     epochs: Sequence[int] = (2, 2, 2),
     resume: bool = False,
     patience: int | None = None,
     learning_rate: float = 0.05,
+    first_handlers: Sequence[Any] = (),
     extra_handlers: Sequence[Any] = (),
     validate_every: int | None = 1,
+    batch_size: int = 6,
+    plain: bool = False,
     **trainer_options: Any,
 ) -> StagedTrainer:
     """Return a trainer of three stages over 20 images, validated on 10, three of them with a wrong label.
 
-    A network sure of itself is punished for the wrong labels: the validation loss has its minimum early.
+    A network sure of itself is punished for the wrong labels: the validation loss has its minimum early. ``plain`` is a
+    training in which nothing is random and no sample depends on another. Called by several processes of a group, it
+    gives each its part.
     """
     set_determinism(7)
-    network = TinyNet()
+    network = TinyNet(plain)
     parameters = [network.classifier.parameters(), network.explainer.parameters(), network.parameters()]
     optimizers = [torch.optim.SGD(p, learning_rate, momentum=0.9) for p in parameters]
     names, trained = ("classifier", "explainer", "joint"), (["classifier"], ["explainer"], ["classifier", "explainer"])
@@ -98,14 +115,15 @@ def build(
         )
         for i in range(3)
     ]
-    train_loader = DataLoader(items(20, seed=1), batch_size=6, shuffle=True)
+    train_loader = loader(items(20, seed=1), batch_size, shuffle=not plain, even=True)
     evaluator = ExplainEvaluator(
         "cpu",
-        DataLoader(items(10, seed=2, wrong_every=4), batch_size=4),
+        loader(items(10, seed=2, wrong_every=4), batch_size=4),
         network,
         val_handlers=[LossTerms(), ClassificationMetrics()],
     )
     handlers = [
+        *first_handlers,
         SeedEpoch(7),
         LossTerms(),
         ClassificationMetrics(),
@@ -115,4 +133,7 @@ def build(
         TrainingCheckpointSaver(folder / "checkpoints", resume=resume),
         *extra_handlers,
     ]
-    return StagedTrainer("cpu", sum(epochs), train_loader, network, stages, train_handlers=handlers, **trainer_options)
+    trained: nn.Module = network
+    if is_distributed():
+        trained = DistributedDataParallel(DistributedExplain(network), find_unused_parameters=True)
+    return StagedTrainer("cpu", sum(epochs), train_loader, trained, stages, train_handlers=handlers, **trainer_options)

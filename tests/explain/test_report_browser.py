@@ -20,6 +20,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--force-prefers-reduced-motion",  # so that a click does not miss what is still scrolling
     "--disable-dev-shm-usage",  # containers give it little room
     "--remote-debugging-pipe",  # without it a busy machine may be too slow for the driver to find the browser
 )
