@@ -185,6 +185,7 @@ def run(repeats: int = 3, threads: int = 2) -> dict[str, Any]:
         "cases": CASES,
         "repeats": repeats,
         "threads": threads,
+        "note": "the transforms of train.json on files against its cache; training is of the first stage",
     }
 
 

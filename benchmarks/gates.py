@@ -12,12 +12,15 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from benchmarks._timing import in_turns, quartiles, torch_threads
+from common.layers import gate
 from common.losses import ExplainerClassifierLoss
 from common.networks import GatedResNet
 
 SIZE = 224
 BATCH = 4
 ROUNDS = 5  # timed runs per repeat: an overhead of a few per cent needs many
+#: Channels and the image's size over the feature's, at each of ResNet-18's nine gates.
+GATED = [(64, 4)] * 3 + [(128, 8)] * 2 + [(256, 16)] * 2 + [(512, 32)] * 2
 
 
 def make_pair() -> tuple[nn.Module, GatedResNet]:
@@ -50,7 +53,7 @@ def gated_pass(
 
 
 def run(repeats: int = 3, threads: int = 2) -> dict[str, Any]:
-    """Time forward and backward passes of both, 224 pixels, batch 4, and the losses alone.
+    """Time forward and backward passes of both, 224 pixels, batch 4, and what is added to the plain network alone.
 
     Args:
         repeats: each stands for ``ROUNDS`` timed passes.
@@ -59,7 +62,8 @@ def run(repeats: int = 3, threads: int = 2) -> dict[str, Any]:
     Returns:
         name, slow_s (plain) and fast_s (gated, with the joint loss), medians; ratio, 1 meaning no overhead;
         quartiles of the ratio of passes timed next to each other, by the clock and in CPU seconds; max_difference of
-        the logits for a map of ones; milliseconds of both losses alone, forward and backward.
+        the logits for a map of ones; CPU milliseconds, forward and backward, of both losses and of all gates alone,
+        the latter for a constant map (first stage) and with the map's gradient, which the plain network lacks.
     """
     image = torch.rand(BATCH, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     label = torch.arange(BATCH) % 2
@@ -67,6 +71,7 @@ def run(repeats: int = 3, threads: int = 2) -> dict[str, Any]:
     plain, gated = make_pair()
     loss = ExplainerClassifierLoss(0.9)
     cross_entropy, joint_loss = _losses_alone(loss, label, explanation)
+    constant = torch.ones_like(explanation)
     with torch_threads(threads):
         difference = plain_pass(plain, image, label) - gated_pass(gated, loss, image, label, explanation)
         seconds = in_turns(
@@ -75,8 +80,11 @@ def run(repeats: int = 3, threads: int = 2) -> dict[str, Any]:
             fast=lambda: gated_pass(gated, loss, image, label, explanation),
             cross_entropy=cross_entropy,
             joint_loss=joint_loss,
+            gates_constant_map=_gates_alone(constant),
+            gates_with_map_gradient=_gates_alone(explanation),
         )
     median = {name: statistics.median(values) for name, values in seconds.wall.items()}
+    alone = ("cross_entropy", "joint_loss", "gates_constant_map", "gates_with_map_gradient")
     return {
         "name": "gates",
         "slow_s": median["slow"],
@@ -86,8 +94,7 @@ def run(repeats: int = 3, threads: int = 2) -> dict[str, Any]:
         **_spread("cpu_ratio", seconds.cpu),
         "target": "1 within the quartiles",
         "max_difference": float(difference.abs().max()),
-        "cross_entropy_ms": 1000 * median["cross_entropy"],
-        "joint_loss_ms": 1000 * median["joint_loss"],
+        **{f"{name}_cpu_ms": 1000 * statistics.median(seconds.cpu[name]) for name in alone},
         "network": "resnet18",
         "image_size": SIZE,
         "batch": BATCH,
@@ -117,3 +124,18 @@ def _losses_alone(
         loss({"logits": logits, "explanation": explanation}, {"label": label})["loss"].backward()
 
     return cross_entropy, joint_loss
+
+
+def _gates_alone(explanation: Tensor) -> Callable[[], None]:
+    """Give all gates of a ResNet-18, forward and backward, on random features."""
+    batch, size = explanation.shape[0], explanation.shape[-1]
+    features = [torch.rand(batch, depth, size // s, size // s, requires_grad=True) for depth, s in GATED]
+    gradients = [torch.rand_like(feature) for feature in features]
+
+    def gates() -> None:
+        explanation.grad = None
+        for feature in features:
+            feature.grad = None
+        torch.autograd.backward([gate(feature, explanation) for feature in features], gradients)
+
+    return gates

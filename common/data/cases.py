@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ DICOM_INDEX = "dicomdir"
 
 
 def list_cases(
-    dataset_dir: str | Path, datalist: str | Path | None = None, section: str = "test"
+    dataset_dir: str | Path,
+    datalist: str | Path | None = None,
+    section: str = "test",
+    keys: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Return items for inference and explanation.
 
@@ -27,6 +31,7 @@ def list_cases(
             under any name, by their content.
         datalist: its section is used instead. Only the usual place, ``datalist.json`` in the folder, may be empty.
         section: the split to take from the datalist.
+        keys: what to keep of each item; None keeps all. Cases of one batch must have the same.
 
     Returns:
         Items with ``case_id`` and ``image``, and what else the datalist knows. No two have the same ``case_id``: files
@@ -37,7 +42,8 @@ def list_cases(
     """
     folder = Path(dataset_dir)
     if datalist is not None and (Path(datalist).is_file() or Path(datalist) != folder / "datalist.json"):
-        return load_section(datalist, section)
+        items = load_section(datalist, section)
+        return items if keys is None else [{key: item[key] for key in keys if key in item} for item in items]
     if not folder.is_dir():
         raise DatalistError(
             f"dataset_dir '{folder}' {'is no folder' if folder.exists() else 'does not exist'}; pass --dataset_dir "

@@ -70,13 +70,16 @@ def facts(record: ExplanationRecord) -> list[str]:
         hit = "inside" if roi["pointing_hit"] else "outside"
         lines.append(f"The known region is {roi['area']:.1%} of the image")
         lines.append(f"and holds {roi['energy']:.0%} of the map; the highest point is {hit}")
-    listed = [f"{number}: {item['share']:.0%}" for number, item in enumerate(record["evidence"], 1)]
-    if listed:
-        rest = summary["regions"] - len(listed)
-        more = f" (and {rest} smaller)" if rest > 0 else ""
-        lines.append(f"Boxes, share of the map: {', '.join(listed)}{more}")
-    else:
+    shares = [f"{item['share']:.0%}" for item in record["evidence"]]
+    if not shares:
         lines.append(f"No part of the map reaches {summary['threshold']:g}")
+    elif len(shares) == 1:
+        lines.append(f"Box 1 holds {shares[0]} of the map")
+    else:
+        lines.append(f"Boxes 1 to {len(shares)} hold {', '.join(shares)} of the map")
+    rest = summary["regions"] - len(shares)
+    if rest > 0:
+        lines.append(f"{rest} smaller region{'s have' if rest > 1 else ' has'} no box")
     lines.extend(f"{name.capitalize()} {value:.3g}" for name, value in record.get("uncertainty", {}).items())
     return lines
 
@@ -161,7 +164,8 @@ def _picture(image: ArrayLike, size: Size, case_id: str) -> FloatArray:
 def _axes(figure: Figure, box: tuple[int, int, int, int], height: int) -> Axes:
     x, y, wide, high = box
     axes = figure.add_axes((x / WIDTH, 1 - (y + high) / height, wide / WIDTH, high / height))
-    axes.set_axis_off()
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set(color=FAINT, linewidth=0.8)  # where a white image ends on the white card
     return axes
 
 
@@ -251,6 +255,7 @@ def _draw_bars(figure: Figure, place: Layout, record: ExplanationRecord) -> None
     _write(figure, x, y - 12, title, 11.5, place.height, color=MUTED)
     names, track = 0.40 * width, 0.38 * width
     axes = _axes(figure, (round(x + names), y, round(track), BAR_STEP * len(shown)), place.height)
+    axes.set_axis_off()
     axes.set(xlim=(0, 1), ylim=(len(shown), 0))
     for row, name in enumerate(shown):
         probability = record["prediction"]["probabilities"][name]

@@ -72,7 +72,9 @@ def explainer_title(name: str) -> str:
 
 def number(value: Any) -> str:
     """Return three decimals with a true minus sign, or a dash where nothing was measured."""
-    return f"{value:.3f}".replace("-", "−") if isinstance(value, int | float) else "–"
+    if not isinstance(value, int | float):
+        return "–"
+    return f"{round(value, 3) + 0.0:.3f}".replace("-", "−")  # adding zero takes the sign off a rounded -0.0
 
 
 def split_table(split: str, metrics: Metrics) -> Table | None:

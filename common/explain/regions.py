@@ -42,7 +42,7 @@ def resample_map(explanation: FloatArray, size: Size) -> FloatArray:
 
 
 def covered_share(mask: NDArray[np.bool_], size: Size) -> FloatArray:
-    """Return, for each pixel of an image of ``size``, the share of it that is inside a mask (H, W) over the same area."""
+    """Return, for each pixel of an image of ``size``, the share of it inside a mask (H, W) over the same area."""
     values = torch.from_numpy(mask.astype(np.float32))[None, None]
     return torch.nn.functional.adaptive_avg_pool2d(values, size)[0, 0].numpy()
 

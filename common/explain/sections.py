@@ -125,7 +125,7 @@ def quality_section(run: RunFolder) -> Section | None:
         found = [table for table in tables if table is not None]
         if not found:
             continue
-        blocks: list[Block] = [_quality_words(metrics), *found]
+        blocks: list[Block] = [*_quality_words(metrics), *found]
         if tables[1] is not None:
             blocks.append(
                 Prose(
@@ -233,17 +233,31 @@ def _has_value(metrics: Mapping[str, Any], name: str) -> bool:
     return isinstance(metrics.get(name, {}).get("value"), int | float)
 
 
-def _quality_words(metrics: Mapping[str, Mapping[str, Any]]) -> Prose:
-    """Say how the in-model map stands against the random order, with the intervals deciding."""
+def _quality_words(metrics: Mapping[str, Mapping[str, Any]]) -> list[Block]:
+    """Say how the map stands against a random order and against another case's map, with the intervals deciding."""
     entries = explainer_entries(metrics)
     own, chance = entries.get("in_model", {}).get("aopc", {}), entries.get("random", {}).get("aopc", {})
-    ends = (own.get("low"), own.get("high"), chance.get("low"), chance.get("high"))
-    if not all(isinstance(end, int | float) for end in ends):
-        return Prose("Higher is better where the arrow points up, lower where it points down.")
-    if own["low"] > chance["high"]:
-        return Prose("Removing what the in-model map marks harms the prediction more than removing patches at random.")
-    if own["high"] < chance["low"]:
-        return Prose(
-            "Removing what the in-model map marks harms the prediction less than removing patches at random.", True
+    words: list[Block] = []
+    if _above(own, chance):
+        words.append(Prose("Removing what the map marks harms the prediction more than removing patches at random."))
+    elif _above(chance, own):
+        words.append(
+            Prose("Removing what the map marks harms the prediction less than removing patches at random.", True)
         )
-    return Prose("The in-model map cannot be told from a random order here: their AOPC intervals overlap.", True)
+    elif own and chance:
+        words.append(Prose("The map cannot be told from a random order here: their AOPC intervals overlap.", True))
+    accuracy, swapped = metrics.get("map_dependence/own", {}), metrics.get("map_dependence/swapped", {})
+    if _above(accuracy, swapped):
+        words.append(
+            Prose("With another case's map the network is less accurate: it depends on what the own map shows.")
+        )
+    elif accuracy and swapped:
+        same = "With another case's map the network is as accurate, within the intervals: "
+        words.append(Prose(same + "where this map is bright does not decide.", True))
+    return words
+
+
+def _above(entry: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether the first interval lies above the second; False where either is not known."""
+    low, high = entry.get("low"), other.get("high")
+    return isinstance(low, int | float) and isinstance(high, int | float) and low > high

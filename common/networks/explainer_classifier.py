@@ -33,7 +33,8 @@ class ExplainerClassifier(nn.Module):
         in_channels: image channels C, 1 or 3.
         num_classes: number of classes K.
         init_bias: see :class:`common.networks.ExplainerUNet`.
-        gate_positions: ``"block"`` or ``"stage"``, see :class:`common.networks.GatedResNet`; ResNets only.
+        gate_positions: ``"block"`` or ``"stage"``, see :class:`common.networks.GatedResNet`; ``vgg`` has one gate per
+            stage either way.
         mean: channel means subtracted inside the network, one number or one per channel; None for 0.
         std: channel standard deviations divided by inside the network, one number or one per channel; None for 1.
         weights: start weights of the ResNet, see :func:`common.networks.backbones.build_resnet`. ImageNet weights
@@ -168,6 +169,4 @@ def _build_classifier(
         return GatedResNet(name, in_channels, num_classes, gate_positions, weights)
     if weights is not None:
         raise ValueError(f"weights is {weights!r}, but no trained weights exist for 'vgg'; use null or a ResNet")
-    if gate_positions != "block":
-        raise ValueError(f"gate_positions is {gate_positions!r}, but 'vgg' has one gate per stage; leave it at 'block'")
     return GatedVGG(in_channels, num_classes)

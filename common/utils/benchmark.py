@@ -2,7 +2,9 @@
 
 import multiprocessing
 import resource
+import sys
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -45,8 +47,9 @@ def run_benchmark(file: Path, repeats: int, threads: int) -> dict[str, Any]:
         What the benchmark reports (``name``, medians ``slow_s`` and ``fast_s``, ``ratio``, settings), and
         ``peak_memory_mb``, the largest resident memory of the process.
     """
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_run, (str(file), repeats, threads))
+    # Not multiprocessing.Pool: its workers are daemons, which may not start the loader processes of a benchmark.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_run, str(file), repeats, threads).result()
 
 
 def _run(file: str, repeats: int, threads: int) -> dict[str, Any]:
@@ -54,6 +57,7 @@ def _run(file: str, repeats: int, threads: int) -> dict[str, Any]:
     if spec is None or spec.loader is None:
         raise PlainError(f"{file} cannot be read as Python")
     module = module_from_spec(spec)
+    sys.path.insert(0, str(Path(file).resolve().parent.parent))  # benchmarks may share code as benchmarks.<module>
     spec.loader.exec_module(module)
     result: dict[str, Any] = module.run(repeats=repeats, threads=threads)
     return {**result, "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}

@@ -127,7 +127,8 @@ def test_a_folder_of_images_with_a_bad_one(trained: Path, tmp_path: Path) -> Non
     with (tmp_path / "out" / "predictions.csv").open() as file:
         assert [row["case_id"] for row in csv.DictReader(file)] == ["scan0", "scan2"]
     failures = json.loads((tmp_path / "out" / "run.json").read_text())["workflows"]["inference"]["failures"]
-    assert [failure["case_id"] for failure in failures] == ["scan1"]
+    assert [failure["case"] for failure in failures] == ["scan1"]
+    assert failures[0]["message"].startswith("scan1.png: ")
 
 
 def test_a_misspelt_override_is_refused_with_a_suggestion(data: Path, tmp_path: Path) -> None:

@@ -29,7 +29,14 @@ BUNDLE = "bundles/xml_explainer_classification"
 PAGES = ("README.md", "docs/getting_started.md", f"{BUNDLE}/docs/README.md")
 TINY = {
     "bundle run training": ["--image_size", "48", "--stage_epochs", "[1,1,1]"],
-    "bundle run evaluating": ["--explained_cases", "2", "--perturbation_steps", "2", "--baselines", "['random','gradcam']"],
+    "bundle run evaluating": [
+        "--explained_cases",
+        "2",
+        "--perturbation_steps",
+        "2",
+        "--baselines",
+        "['random','gradcam']",
+    ],
     "scripts.phantom shapes": ["--count", "20"],
 }
 HERE = {"python": sys.executable, "torchrun": f"{sys.executable} -m torch.distributed.run"}
@@ -105,7 +112,9 @@ def test_the_run_folder_holds_what_its_page_lists(folder: Path, done: set[str], 
         pattern = name.replace("<case>", "*").removesuffix("/")
         assert [*run.glob(pattern), *run.glob(f"checkpoints/{pattern}")], f"{name} is listed and was not written"
     top = {path.name for path in run.iterdir()}
-    assert top == {name.partition("/")[0] for name in listed if (run / name.partition("/")[0]).exists()} | {"checkpoints"}
+    assert top == {name.partition("/")[0] for name in listed if (run / name.partition("/")[0]).exists()} | {
+        "checkpoints"
+    }
     weights = {path.name for path in (run / "checkpoints").iterdir()}
     assert weights <= listed
     assert (folder / "runs" / "new" / "predictions.csv").is_file()

@@ -123,7 +123,11 @@ def test_the_usual_place_may_be_empty(tmp_path: Path, picture: Callable[..., Pat
 @pytest.mark.parametrize(
     ("dataset_dir", "arguments", "message"),
     [
-        ("absent", {}, r"dataset_dir '.*absent' does not exist; pass --dataset_dir <folder of images>.*scripts.prepare"),
+        (
+            "absent",
+            {},
+            r"dataset_dir '.*absent' does not exist; pass --dataset_dir <folder of images>.*scripts.prepare",
+        ),
         ("scan.png", {}, r"dataset_dir '.*scan.png' is no folder"),
         ("empty", {}, r"'.*empty' holds no image and no datalist; pass --dataset_dir <folder of PNG"),
         (".", {"datalist": "misspelt.json"}, r"datalist 'misspelt.json' does not exist"),

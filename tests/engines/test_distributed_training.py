@@ -79,7 +79,9 @@ def test_processes_hold_the_same_weights_and_buffers(processes: tuple[Path, list
     assert any("running_mean" in key for key in first["end"])
     assert all(torch.equal(first["end"][key], second["end"][key]) for key in first["end"])
     start, end = first["before_validation"][0], first["end"]
-    assert not any(torch.equal(start[key], end[key]) for key in start if key.endswith("weight")), "something was learned"
+    assert not any(torch.equal(start[key], end[key]) for key in start if key.endswith("weight")), (
+        "something was learned"
+    )
 
 
 def test_metrics_are_those_of_one_process(processes: tuple[Path, list[dict[str, Any]]]) -> None:

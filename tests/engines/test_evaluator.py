@@ -108,7 +108,7 @@ def test_the_batch_is_plain_tensors_and_whole() -> None:
     data = [{**item, "image": MetaTensor(item["image"])} for item in items(2, seed=1)]
     recorder, _ = evaluate(TinyNet(), data)
     batch = recorder.batches[0]
-    assert {name for name in data[0]} <= set(batch)
+    assert set(data[0]) <= set(batch)
     assert type(batch["image"]) is torch.Tensor
     assert torch.equal(batch["image"], together(data).as_tensor())
 

@@ -32,9 +32,9 @@ def test_the_overlay_box_holds_the_overlay_and_nothing_else():
     record = a_record(explanation=np.zeros((4, 4)), source_size=(64, 64))
     card = draw_card(record, np.zeros((1, 8, 8)), np.zeros((4, 4)))
     left, upper, right, lower = overlay_box(record)
-    inside = np.asarray(card.crop((left + 1, upper + 1, right - 1, lower - 1)))
+    inside = np.asarray(card.crop((left + 2, upper + 2, right - 2, lower - 2)))
     assert inside.max() == 0  # a black image under a map of zeros
-    assert np.asarray(card.crop((left, lower + 2, right, lower + 8))).min() == 255
+    assert np.asarray(card.crop((left, lower + 3, right, lower + 8))).min() == 255
 
 
 def test_a_bright_map_colours_the_overlay_where_it_is_bright():
@@ -77,11 +77,11 @@ def test_facts_in_words():
         "19% of the map is above 0.5; mean 0.16",
         "The known region is 12.5% of the image",
         "and holds 56% of the map; the highest point is outside",
-        "Boxes, share of the map: 1: 56%, 2: 36%",
+        "Boxes 1 to 2 hold 56%, 36% of the map",
         "Vacuity 0.125",
     ]
     assert "No part of the map reaches 0.5" in facts(a_record(explanation=np.zeros((4, 4))))
-    assert facts(a_record(max_regions=1))[-1] == "Boxes, share of the map: 1: 56% (and 1 smaller)"
+    assert facts(a_record(max_regions=1))[-2:] == ["Box 1 holds 56% of the map", "1 smaller region has no box"]
 
 
 def test_the_true_class_always_has_a_bar():
@@ -90,9 +90,11 @@ def test_the_true_class_always_has_a_bar():
     few = a_record(classes=classes, probabilities=probabilities)
     true = a_record(classes=classes, probabilities=probabilities, label=19)
     assert layout(few).bars == layout(true).bars
-    assert ImageChops.difference(a_card(few), a_card(true)).crop(
-        (layout(true).bars[0], layout(true).bars[1], 400, layout(true).height - 60)
-    ).getbbox()
+    assert (
+        ImageChops.difference(a_card(few), a_card(true))
+        .crop((layout(true).bars[0], layout(true).bars[1], 400, layout(true).height - 60))
+        .getbbox()
+    )
 
 
 def test_hostile_names_are_drawn_as_they_are(recwarn):

@@ -40,7 +40,7 @@ METRICS = {
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.5, "0.500"), (-0.25, "−0.250"), (1, "1.000"), (None, "–"), ("nan", "–")]
+    ("value", "text"), [(0.5, "0.500"), (-0.25, "−0.250"), (1, "1.000"), (-0.0004, "0.000"), (None, "–"), ("nan", "–")]
 )
 def test_numbers(value, text):
     assert number(value) == text

@@ -77,6 +77,7 @@ def test_every_section_is_there_and_linked(page):
         "python -m monai.bundle run training",
         "python 3.11.2, torch 2.15.0, monai 1.6.1",
         "harms the prediction more than removing patches at random",
+        "With another case's map the network is less accurate",
         '"image_size": 96',
     ],
 )
@@ -199,17 +200,33 @@ def test_a_method_adds_a_section(tmp_path):
         ((0.1, 0.3), (0.2, 0.4), "cannot be told from a random order"),
     ],
 )
-def test_the_verdict_on_the_map_follows_the_intervals(tmp_path, own, chance, words):
-    pairs = {"aopc": own, "aopc_random": chance}
+def test_the_verdict_on_the_order_follows_the_intervals(tmp_path, own, chance, words):
+    assert words in verdict_on(tmp_path, {"aopc": own, "aopc_random": chance})
+
+
+@pytest.mark.parametrize(
+    ("own", "swapped", "words"),
+    [
+        ((0.9, 1.0), (0.5, 0.7), "is less accurate"),
+        ((0.8, 1.0), (0.7, 0.9), "where this map is bright does not decide"),
+    ],
+)
+def test_the_verdict_on_swapped_maps_follows_the_intervals(tmp_path, own, swapped, words):
+    assert words in verdict_on(tmp_path, {"map_dependence/own": own, "map_dependence/swapped": swapped})
+
+
+def verdict_on(folder, pairs):
     test = {name: {"value": sum(ends) / 2, "low": ends[0], "high": ends[1], "n": 9} for name, ends in pairs.items()}
-    (tmp_path / "metrics.json").write_text(json.dumps({"test": test}))
-    assert words in Page(write_report(tmp_path).read_text()).text
+    (folder / "metrics.json").write_text(json.dumps({"test": test}))
+    return Page(write_report(folder).read_text()).text
 
 
 def cases(wrong, right, card):
     def record(index, label):
         high = 0.51 + 0.004 * index
-        return a_record(case_id=f"{'wrong' if label == 0 else 'right'} {index}", label=label, probabilities=[1 - high, high])
+        return a_record(
+            case_id=f"{'wrong' if label == 0 else 'right'} {index}", label=label, probabilities=[1 - high, high]
+        )
 
     return [(record(i, 0), card) for i in range(wrong)] + [(record(i, 1), card) for i in range(right)]
 

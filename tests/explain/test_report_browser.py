@@ -116,7 +116,7 @@ def test_it_asks_for_nothing_from_outside(page, report):
 def test_a_hostile_case_name_does_nothing_but_stand_there(page):
     assert HOSTILE in shown_cases(page)
     assert page.execute_script("return document.scripts.length") == 1
-    assert any(HOSTILE == element.text for element in page.find_elements("css selector", ".case"))
+    assert any(element.text == HOSTILE for element in page.find_elements("css selector", ".case"))
 
 
 @pytest.mark.parametrize("width", [360, 768])

@@ -113,10 +113,6 @@ def test_grey_image_for_a_colour_network_is_not_broadcast_in_silence(method):
         ({"mean": [0.5, 0.5]}, r"mean has 2 values, expected one number or one per channel \(3\)"),
         ({"std": 0.0}, "std is 0.0, expected positive numbers"),
         ({"classifier": "vgg", "weights": "IMAGENET1K_V1"}, "no trained weights exist for 'vgg'"),
-        (
-            {"classifier": "vgg", "gate_positions": "stage"},
-            "gate_positions is 'stage', but 'vgg' has one gate per stage",
-        ),
         ({"gate_positions": "stages"}, "did you mean 'stage'"),
     ],
 )
