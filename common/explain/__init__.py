@@ -1,11 +1,16 @@
 """Explanations: how faithful a map is, what it is compared with, and how it is shown."""
 
 from common.explain.baselines import ATTRIBUTIONS, BASELINES, Attribution, centre_map, random_map
+from common.explain.card import draw_card
+from common.explain.case_folder import load_map, save_explanation
 from common.explain.faithfulness import MAP_VARIANTS, map_dependence
 from common.explain.fills import FILLS
 from common.explain.interfaces import MapClassifier
 from common.explain.local_update import LocalExplainer
 from common.explain.perturbation import PerturbationCurve
+from common.explain.record import build_record, load_record, save_record
+from common.explain.report import write_report
+from common.explain.schema import ExplanationRecord, check_record
 
 __all__ = [
     "ATTRIBUTIONS",
@@ -13,10 +18,19 @@ __all__ = [
     "FILLS",
     "MAP_VARIANTS",
     "Attribution",
+    "ExplanationRecord",
     "LocalExplainer",
     "MapClassifier",
     "PerturbationCurve",
+    "build_record",
     "centre_map",
+    "check_record",
+    "draw_card",
+    "load_map",
+    "load_record",
     "map_dependence",
     "random_map",
+    "save_explanation",
+    "save_record",
+    "write_report",
 ]

@@ -160,11 +160,11 @@ def _region_of_interest(values: FloatArray, mask: ArrayLike, size: Size, case_id
         return None
     # the share of the map's energy is taken where the map was computed, so that it equals the metric of the same name
     covered = covered_share(inside, (values.shape[0], values.shape[1]))
-    row, column = np.unravel_index(int(values.argmax()), values.shape)
+    brightest = covered[values == values.max()]
     total = float(values.sum(dtype=np.float64))
     return {
         "box": whole_pixels(scale_box(box, inside.shape, size), size),
         "area": float(inside.mean()),
         "energy": float((values * covered).sum(dtype=np.float64)) / total if total else 0.0,
-        "pointing_hit": bool(total > 0 and covered[row, column] >= 0.5),
+        "pointing_hit": bool(total > 0 and brightest.mean() >= 0.5),
     }

@@ -54,7 +54,7 @@ class Evidence(TypedDict):
 
 
 class RegionOfInterest(TypedDict):
-    """How the map agrees with a known mask; energy and hit are shares of the map, area of the image."""
+    """How the map agrees with a known mask: area is a share of the image, energy of the map's sum."""
 
     box: list[int]
     area: float

@@ -41,7 +41,7 @@ TINY = {
 }
 HERE = {"python": sys.executable, "torchrun": f"{sys.executable} -m torch.distributed.run"}
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def commands_of(page: Path) -> list[str]:
@@ -149,7 +149,7 @@ def _run(command: str, folder: Path) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
     )
     assert finished.returncode == 0, f"$ {command}\n{(finished.stdout + finished.stderr)[-4000:]}"

@@ -68,6 +68,14 @@ def test_a_mask_at_source_size_says_the_same_as_one_at_map_size():
     assert a_record(mask=large)["roi"] == a_record(mask=small)["roi"]
 
 
+@pytest.mark.parametrize(("inside", "hit"), [(1, False), (2, True), (3, True)])
+def test_of_equally_bright_points_at_least_half_must_lie_inside(inside, hit):
+    mask = np.zeros((1, 8))
+    mask[0, :inside] = 1
+    record = a_record(explanation=np.array([[0.9, 0.9, 0.9, 0.9, 0, 0, 0, 0]]), mask=mask)
+    assert record["roi"]["pointing_hit"] is hit
+
+
 def test_an_empty_mask_is_no_region():
     assert "roi" not in a_record(mask=np.zeros((4, 4)))
 
@@ -256,3 +264,13 @@ def test_box_of_a_mask():
     assert box_of(mask) is None
     mask[1, 2] = mask[3, 4] = True
     assert box_of(mask) == (2, 1, 5, 4)
+
+
+def test_the_documented_example_is_a_record(repository):
+    text = (repository / "docs/reference/explanation_json.md").read_text()
+    example = json.loads(text.split("```json\n")[1].split("```")[0])
+    assert check_record(example, "explanation_json.md")["evidence"][0]["box"] == [196, 120, 288, 216]
+    for name in example["map"]:
+        assert f"`map.{name}`" in text
+    for name in [*example, *example["evidence"][0], *example["roi"]]:
+        assert f"`{name}" in text
