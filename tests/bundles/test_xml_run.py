@@ -199,7 +199,7 @@ def test_exports_predict_as_the_network(trained: Path, tmp_path: Path) -> None:
 
     from common.networks import ExplainerClassifier
 
-    network = ExplainerClassifier().eval()
+    network = ExplainerClassifier(gate_positions="stage").eval()
     network.load_state_dict(torch.load(bundle / "models" / "model.pt", weights_only=True))
     image = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
