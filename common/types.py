@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -39,6 +39,48 @@ class StagedLoss(Protocol):
         ...
 
 
+@runtime_checkable
+class AnnealedLoss(Protocol):
+    """A loss that depends on how far the training is."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set what the loss is in an epoch, counted from 0."""
+        ...
+
+
+class TrainingStep(Protocol):
+    """How a stage takes a step, where that is more than to back-propagate its loss.
+
+    Attributes:
+        streams: what it wants of a :class:`common.data.StreamLoader`.
+    """
+
+    streams: Sequence[str]
+
+    def begin_epoch(self, trainer: Any) -> None:
+        """Prepare an epoch of the trainer; called before its first step."""
+        ...
+
+    def __call__(self, trainer: Any, batch: dict[str, Any]) -> dict[str, Any]:
+        """Take a step and return the trainer's output: "loss" and "terms", at least.
+
+        The batch is on the device, the network in the modes of the stage, and no parameter has a gradient.
+        """
+        ...
+
+    def end_epoch(self, trainer: Any) -> None:
+        """Finish an epoch; called after its last step and before validation."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that an exact resumption needs, in plain values and tensors."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Return to the moment of :meth:`state_dict`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of a training, written down in the configuration.
@@ -46,14 +88,18 @@ class Stage:
     Attributes:
         name: shown in the history and used for the stage's checkpoint.
         epochs: longest duration; 0 skips the stage.
-        trainable: names of the network's sub-modules that learn; all others are frozen: in evaluation mode, with
-            unchanged parameters and buffers.
+        trainable: what learns: names of the network's direct sub-modules and of parameters that it holds itself. All
+            others are frozen: sub-modules in evaluation mode, with unchanged parameters and buffers.
         optimizer: a new one for each stage, over the parameters that learn.
         loss: what this stage minimises, in training and in validation.
-        scheduler: any scheduler of ``torch.optim.lr_scheduler`` stepped once per epoch; the plateau scheduler is
-            given the monitored validation value.
+        scheduler: any scheduler of ``torch.optim.lr_scheduler``; the plateau scheduler is given the monitored
+            validation value.
         patience: epochs without improvement of the monitored value before the stage ends; None waits for ``epochs``.
         method: the network's method that training and validation call in this stage.
+        freeze_norm: names of sub-modules (dotted where nested) whose batch-norm layers keep their running statistics
+            in this stage: they normalise with them, as in evaluation, while their weights and biases still learn.
+        scheduler_interval: when the scheduler takes a step: after every ``"epoch"`` or after every ``"iteration"``.
+        step: how the stage takes a step; None back-propagates the loss of a labelled batch.
     """
 
     name: str
@@ -64,16 +110,32 @@ class Stage:
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None
     patience: int | None = None
     method: str = "explain"
+    freeze_norm: Sequence[str] = ()
+    scheduler_interval: str = "epoch"
+    step: TrainingStep | None = None
 
     def __post_init__(self) -> None:
         """Refuse impossible settings with a sentence that names them."""
         if self.epochs < 0:
             raise ValueError(f"stage '{self.name}': epochs is {self.epochs}, expected 0 (skip) or more")
         if not self.trainable:
-            raise ValueError(f"stage '{self.name}': nothing is trainable; name at least one sub-module of the network")
+            raise ValueError(f"stage '{self.name}': nothing is trainable; name at least one part of the network")
+        for option in ("trainable", "freeze_norm"):
+            if isinstance(getattr(self, option), str):
+                given = getattr(self, option)
+                raise ValueError(f"stage '{self.name}': {option} is the text '{given}', expected a list: ['{given}']")
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"stage '{self.name}': patience is {self.patience}, expected 1 or more, or null")
+        if self.scheduler_interval not in ("epoch", "iteration"):
+            raise ValueError(
+                f"stage '{self.name}': scheduler_interval is '{self.scheduler_interval}', expected epoch or iteration"
+            )
         plateau = self.scheduler
+        if self.scheduler_interval == "iteration" and isinstance(plateau, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            raise ValueError(
+                f"stage '{self.name}': the plateau scheduler waits for a validation, it cannot step after every "
+                "iteration; set scheduler_interval to epoch"
+            )
         waits = plateau.patience + 1 if isinstance(plateau, torch.optim.lr_scheduler.ReduceLROnPlateau) else 0
         if waits and self.patience is not None and self.patience <= waits:
             raise ValueError(

@@ -8,9 +8,17 @@ from pathlib import Path
 import fire
 
 from common.data.datalist import describe_datalist
-from common.data.phantoms import ShapesSettings, write_shapes
+from common.data.phantoms import (
+    FundusSettings,
+    MammogramSettings,
+    ShapesSettings,
+    write_fundus,
+    write_mammograms,
+    write_shapes,
+)
 
 Pair = int | tuple[int, int]
+Range = float | tuple[float, float]
 Colour = int | tuple[int, int, int]
 
 
@@ -111,10 +119,158 @@ def shapes(
     settings = ShapesSettings.from_options({**given, **unknown}, preset)
     start = time.perf_counter()
     written = write_shapes(settings, str(out))
-    if written:
-        print(f"{settings.count} images in {time.perf_counter() - start:.1f} s, seed {settings.seed}:")
+    _report(out, settings.count, settings.seed, time.perf_counter() - start if written else None)
+
+
+def fundus(
+    out: str,
+    preset: str = "standard",
+    count: int | tuple[int, int, int] | None = None,
+    size: int | None = None,
+    seed: int | None = None,
+    positive_fraction: float | None = None,
+    healthy: float | tuple[float, float] | None = None,
+    glaucoma: float | tuple[float, float] | None = None,
+    disc: float | tuple[float, float] | None = None,
+    cup_contrast: float | None = None,
+    camera_difference: float | None = None,
+    vessels: bool | None = None,
+    lesions: bool | None = None,
+    hazy_fraction: float | None = None,
+    noise: float | None = None,
+    table: str | None = None,
+    **unknown: object,
+) -> None:
+    """Photographs of the back of an eye; the cup's height against the disc's decides between glaucoma and not.
+
+    Try:
+
+      python -m scripts.phantom fundus --out data/fundus
+          400 photographs, 160 pixels wide: 240 for training, 80 for validation, 80 for test.
+
+      python -m scripts.phantom fundus --out data/fundus --preset demo
+          600 smaller pictures, taken closer to the disc, for a first training.
+
+      python -m scripts.phantom fundus --out data/fundus --healthy 0.3,0.55 --glaucoma 0.56,0.8 --hazy_fraction 0.3
+          Harder: nearly no margin between the classes, a third of the pictures hazy.
+
+    Writes the raw layout of REFUGE: JPEG images, BMP masks (0 cup, 128 disc rim, 255 background), label sheets; then
+    datalist.json as `python -m scripts.prepare refuge --crop 2.5` makes it, and phantom.json (the settings). The same
+    command again does nothing; other settings make the folder anew. An image depends only on the settings, the seed,
+    its subset and its number: a larger --count adds images and changes none.
+
+    A range is two numbers, both included: --disc 0.2,0.3; a single number fixes it: --disc 0.25.
+
+    Args:
+        out: folder to write; made if needed, refused if it holds anything else.
+        preset: settings to start from: standard (the defaults in brackets below), demo (600 small pictures of large
+            discs) or refuge (400 images a subset, one in ten with glaucoma, spreadsheets). Every option below overrides
+            the preset.
+        count: images for training, validation and test, or one number for each of them [240,80,80].
+        size: width of the images in pixels [160].
+        seed: another seed, another data set [0].
+        positive_fraction: share of glaucoma in each subset, met exactly [0.5].
+        healthy: height of the cup / height of the disc without glaucoma [0.3,0.5].
+        glaucoma: the same with glaucoma; the gap between the two is the margin [0.6,0.8].
+        disc: height of the disc / width of the image [0.22,0.3].
+        cup_contrast: how much paler the cup is than the rim, 0 to 1 [1].
+        camera_difference: how much validation and test come from another camera than training, 0 to 1 [1].
+        vessels: have vessels, which cross the disc [True].
+        lesions: have spots and pale crescents that mean nothing [True].
+        hazy_fraction: share of images taken through a clouded lens, whose cup is hard to see [0.1].
+        noise: standard deviation of Gaussian noise, in grey levels of 255 [4].
+        table: format of the label sheets: csv, or xlsx as in REFUGE (needs pandas and openpyxl) [csv].
+        unknown: accepted by the parser only: a name that is not in this list is refused, with a suggestion.
+    """
+    given = {name: value for name, value in locals().items() if value is not None}
+    for name in ("out", "preset", "unknown"):
+        given.pop(name)
+    settings = FundusSettings.from_options({**given, **unknown}, preset)
+    start = time.perf_counter()
+    written = write_fundus(settings, str(out))
+    _report(out, sum(settings.count), settings.seed, time.perf_counter() - start if written else None)
+
+
+def mammograms(
+    out: str,
+    preset: str = "standard",
+    count: int | None = None,
+    size: tuple[int, int] | None = None,
+    seed: int | None = None,
+    positive_fraction: float | None = None,
+    radius: Range | None = None,
+    contrast: float | None = None,
+    spicules: Pair | None = None,
+    spicule_length: Range | None = None,
+    round_fraction: float | None = None,
+    islands: Pair | None = None,
+    vessels: Pair | None = None,
+    density: Range | None = None,
+    monochrome1_fraction: float | None = None,
+    markers: bool | None = None,
+    noise: float | None = None,
+    validation_fraction: float | None = None,
+    test_fraction: float | None = None,
+    **unknown: object,
+) -> None:
+    """Mammograms as DICOM; a mass with spicules is malignant, a smooth round one or none is benign.
+
+    Try:
+
+      python -m scripts.phantom mammograms --out data/mammograms
+          400 images of 192 x 96 pixels: two views of 200 breasts of 150 women.
+
+      python -m scripts.phantom mammograms --out data/mammograms --preset demo
+          480 smaller images with larger masses in less dense breasts, for a first training.
+
+      python -m scripts.phantom mammograms --out data/mammograms --preset screening --count 1000
+          Small, faint masses in dense breasts, 384 x 192 pixels.
+
+    Writes the raw layout of CMMD: DICOM files with the tags of real mammograms, some of them MONOCHROME1, and the sheet
+    CMMD_clinicaldata_revision.csv; then masks/ and regions.csv (all masses), datalist.json as `python -m scripts.prepare
+    cmmd` makes it (only malignant masses are regions of interest), and phantom.json (the settings). The same command
+    again does nothing; other settings make the folder anew. Image i depends only on the settings, the seed and i.
+
+    A range is two numbers, both included: --islands 0,3; a single number fixes it: --islands 2.
+
+    Args:
+        out: folder to write; made if needed, refused if it holds anything else.
+        preset: settings to start from: standard (the defaults in brackets below), demo (easier and smaller) or
+            screening (harder and larger). Every option below overrides the preset.
+        count: number of images, two views of each breast [400].
+        size: height and width in pixels [192,96].
+        seed: another seed, another data set [0].
+        positive_fraction: share of breasts with a malignant mass; exact if count is a multiple of 4 [0.5].
+        radius: of the masses without spicules, in shares of the image's height [0.032,0.05].
+        contrast: how much brighter than the tissue masses and islands are; 1 is easy, 0.4 hard [1].
+        spicules: number of spicules of a malignant mass [10,16].
+        spicule_length: how far they reach from the centre, in radii of the mass [1.7,2.5].
+        round_fraction: share of benign breasts with a smooth mass; the others only have calcifications [0.6].
+        islands: islands of dense tissue in an image, as large as a mass but without its border [0,3].
+        vessels: vessels and ligaments across a breast, as thin as spicules [2,5].
+        density: share of dense tissue, 0 to 1 [0,0.6].
+        monochrome1_fraction: share of files that store black as the largest value [0.25].
+        markers: write side and view beside the breast [True].
+        noise: standard deviation of Gaussian noise, in shares of the brightest value [0.012].
+        validation_fraction: share of images for validation, by patient [0.15].
+        test_fraction: share of images for testing, by patient [0.25].
+        unknown: accepted by the parser only: a name that is not in this list is refused, with a suggestion.
+    """
+    given = {name: value for name, value in locals().items() if value is not None}
+    for name in ("out", "preset", "unknown"):
+        given.pop(name)
+    settings = MammogramSettings.from_options({**given, **unknown}, preset)
+    start = time.perf_counter()
+    written = write_mammograms(settings, str(out))
+    _report(out, settings.count, settings.seed, time.perf_counter() - start if written else None)
+
+
+def _report(out: str, count: int, seed: int, seconds: float | None) -> None:
+    """Print what was made, and where."""
+    if seconds is None:
+        print(f"{out} is up to date: {count} images with these settings are there, nothing was done.")
     else:
-        print(f"{out} is up to date: {settings.count} images with these settings are there, nothing was done.")
+        print(f"{count} images in {seconds:.1f} s, seed {seed}:")
     datalist = Path(str(out)) / "datalist.json"
     print(f"{describe_datalist(datalist)}\nData list: {datalist}")
 
@@ -123,7 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; a mistake in the arguments is told in one line, not as a traceback."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        fire.Fire({"shapes": shapes}, command=given, name="scripts.phantom")
+        fire.Fire({"shapes": shapes, "fundus": fundus, "mammograms": mammograms}, command=given, name="scripts.phantom")
     except fire.core.FireExit as stop:
         # Fire calls it an error when help is asked for without the arguments that a run would need.
         return 0 if "--help" in given else int(stop.code or 0)

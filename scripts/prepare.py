@@ -12,7 +12,23 @@ import fire
 from common.data.datalist import describe_datalist
 from common.data.datalist_checks import suggestion
 from common.data.errors import DatalistError
-from common.data.sources import brain_mr_cheng, csv_table, imagenet_hvz, medmnist, nci_cervical
+from common.data.sources import (
+    brain_mr_cheng,
+    brats_slices,
+    cbis_ddsm,
+    cmmd,
+    csv_table,
+    imagenet_hvz,
+    inbreast,
+    isic2017,
+    isic_uda1,
+    ispy1,
+    medmnist,
+    nci_cervical,
+    oct_folders,
+    refuge,
+    vindr_mammo,
+)
 
 
 class Prepare:
@@ -33,6 +49,16 @@ class Prepare:
     imagenet_hvz = staticmethod(imagenet_hvz.convert)
     nci_cervical = staticmethod(nci_cervical.convert)
     brain_mr_cheng = staticmethod(brain_mr_cheng.convert)
+    refuge = staticmethod(refuge.convert)
+    ispy1 = staticmethod(ispy1.convert)
+    isic2017 = staticmethod(isic2017.convert)
+    isic_uda1 = staticmethod(isic_uda1.convert)
+    cmmd = staticmethod(cmmd.convert)
+    vindr_mammo = staticmethod(vindr_mammo.convert)
+    cbis_ddsm = staticmethod(cbis_ddsm.convert)
+    inbreast = staticmethod(inbreast.convert)
+    oct_folders = staticmethod(oct_folders.convert)
+    brats_slices = staticmethod(brats_slices.convert)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,8 @@ def build(
     validate_every: int | None = 1,
     batch_size: int = 6,
     plain: bool = False,
+    freeze_norm: Sequence[str] = (),
+    switch_options: Mapping[str, Any] | None = None,
     **trainer_options: Any,
 ) -> StagedTrainer:
     """Return a trainer of three stages over 20 images, validated on 10, three of them with a wrong label.
@@ -112,6 +114,7 @@ def build(
             scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau(optimizers[i], factor=0.5, patience=0),
             patience=patience,
             method="explain_constant" if i == 0 else "explain",
+            freeze_norm=freeze_norm,
         )
         for i in range(3)
     ]
@@ -129,7 +132,7 @@ def build(
         ClassificationMetrics(),
         *([ValidationHandler(validate_every, evaluator)] if validate_every else []),
         HistoryWriter(folder, evaluator),
-        StageSwitch(folder / "checkpoints", evaluator if validate_every else None),
+        StageSwitch(folder / "checkpoints", evaluator if validate_every else None, **(switch_options or {})),
         TrainingCheckpointSaver(folder / "checkpoints", resume=resume),
         *extra_handlers,
     ]

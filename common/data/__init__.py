@@ -1,6 +1,10 @@
 """Data: datalists and their splits, a reader for every usual 2-D image file, transforms and the loader."""
 
+from common.data.breast_transforms import CropBreastd, FlipToLeftd
 from common.data.cases import list_cases
+from common.data.class_balance import BalancedSampler, class_weights
+from common.data.corruptions import CORRUPTIONS, corrupt
+from common.data.crop import CropBoxd, square_around
 from common.data.datalist import (
     case_id_from,
     class_names,
@@ -8,36 +12,64 @@ from common.data.datalist import (
     describe_datalist,
     load_datalist,
     load_section,
+    load_structures,
     write_datalist,
 )
 from common.data.datalist_checks import check_datalist
 from common.data.errors import CaseError, DatalistError, case_error_in
+from common.data.label_fraction import keep_labels, load_streams
+from common.data.label_reader import LabelReader2D
 from common.data.loader import CaseCacheDataset, CaseLoader
+from common.data.placement import Placement
 from common.data.readers import ImageReader2D
-from common.data.splits import grouped_split, subset
+from common.data.segmentation import SegmentationMaskd
+from common.data.splits import fold_split, grouped_split, subset
+from common.data.stream_loader import StreamLoader
+from common.data.structures import parse_structures, structure_indices
 from common.data.transforms import CheckImaged, RecordSized, RoiMaskd, ToChannelsd, mask_from_boxes
+from common.data.views import AffineViewd, affine_matrix
 
 __all__ = [
+    "CORRUPTIONS",
+    "AffineViewd",
+    "BalancedSampler",
     "CaseCacheDataset",
     "CaseError",
     "CaseLoader",
     "CheckImaged",
+    "CropBoxd",
+    "CropBreastd",
     "DatalistError",
+    "FlipToLeftd",
     "ImageReader2D",
+    "LabelReader2D",
+    "Placement",
     "RecordSized",
     "RoiMaskd",
+    "SegmentationMaskd",
+    "StreamLoader",
     "ToChannelsd",
+    "affine_matrix",
     "case_error_in",
     "case_id_from",
     "check_datalist",
     "class_names",
+    "class_weights",
+    "corrupt",
     "datalist_hash",
     "describe_datalist",
+    "fold_split",
     "grouped_split",
+    "keep_labels",
     "list_cases",
     "load_datalist",
     "load_section",
+    "load_streams",
+    "load_structures",
     "mask_from_boxes",
+    "parse_structures",
+    "square_around",
+    "structure_indices",
     "subset",
     "write_datalist",
 ]

@@ -4,8 +4,9 @@
      "meta": {"name": ..., "task": "multiclass" | "multilabel", "classes": [...], ...}}
 
 An item has ``case_id``, ``image`` (or ``views``) and ``label`` (a class index, or one 0/1 per class), and optionally
-``mask``, ``boxes`` ([[x0, y0, x1, y1], ...] in source pixels), ``patient_id``, ``group`` and ``report``. Paths are
-relative to ``meta.root``, itself relative to the datalist's folder (default: that folder).
+``mask``, ``boxes`` ([[x0, y0, x1, y1], ...] in source pixels), ``crop`` ([x0, y0, x1, y1]), ``patient_id``, ``group``
+and ``report``. Masks of several structures need the label map ``meta.structures``, see :mod:`common.data.structures`.
+Paths are relative to ``meta.root``, itself relative to the datalist's folder (default: that folder).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 
 from common.data.datalist_checks import SECTIONS, check_datalist, suggestion
 from common.data.errors import DatalistError
+from common.data.structures import EXAMPLE
 from common.utils.files import write_text
 
 Item = Mapping[str, Any]
@@ -76,9 +78,9 @@ def load_section(
         raise DatalistError(f"section '{section}' of datalist '{datalist}' is empty; give it a share of the data")
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}, expected 1 or more, or null for all")
-    root = _root(datalist, content["meta"], dataset_dir)
+    root, remedy = _root(datalist, content["meta"], dataset_dir)
     items = [_resolved(item, root) for item in _spread(content[section], limit)]
-    _check_files(items, root, datalist, dataset_dir)
+    _check_files(items, root, datalist, remedy)
     return items
 
 
@@ -119,6 +121,22 @@ def class_names(datalist: str | Path) -> list[str]:
     return list(load_datalist(datalist)["meta"]["classes"])
 
 
+def load_structures(datalist: str | Path) -> list[dict[str, Any]]:
+    """Return the label map of the masks: names and pixel values of the structures, the background first.
+
+    Raises:
+        DatalistError: if the datalist has none.
+    """
+    structures = load_datalist(datalist)["meta"].get("structures")
+    if structures is None:
+        raise DatalistError(
+            f"datalist '{datalist}' does not say what the pixel values of its masks mean: meta.structures is missing, "
+            f"expected for example {EXAMPLE}. Prepare it again, for your own masks with "
+            "`python -m scripts.prepare csv ... --mask <column> --structures background=0,lesion=255`"
+        )
+    return structures
+
+
 def describe_datalist(path: str | Path) -> str:
     """Return a table of cases per split and class, for people."""
     content = load_datalist(path)
@@ -153,12 +171,16 @@ def _lines(items: Sequence[Item]) -> str:
     return "\n " + ",\n ".join(lines) + "\n" if lines else ""
 
 
-def _root(datalist: str | Path, meta: Mapping[str, Any], dataset_dir: str | Path | None) -> Path:
-    """Return the folder that relative paths start from."""
-    root = Path(dataset_dir) if dataset_dir is not None else Path(datalist).parent / meta.get("root", ".")
+def _root(datalist: str | Path, meta: Mapping[str, Any], dataset_dir: str | Path | None) -> tuple[Path, str]:
+    """Return the folder that relative paths start from, and what to do where it is the wrong one."""
+    if dataset_dir is None:
+        root = Path(datalist).parent / meta.get("root", ".")
+        remedy = "write the images' folder, as seen from the datalist, into its meta.root"
+    else:
+        root, remedy = Path(dataset_dir), "set dataset_dir to the images' folder"
     if not root.is_dir():
-        raise DatalistError(f"dataset_dir '{root}' does not exist; name the images' folder, or {HOW_TO_PREPARE}")
-    return root.resolve()
+        raise DatalistError(f"'{root}', where the paths in '{datalist}' start, does not exist; {remedy}")
+    return root.resolve(), remedy
 
 
 def _spread(items: Sequence[Any], limit: int | None) -> list[Any]:
@@ -178,15 +200,14 @@ def _resolved(item: Item, root: Path) -> dict[str, Any]:
     return resolved
 
 
-def _check_files(items: Sequence[Item], root: Path, datalist: str | Path, dataset_dir: str | Path | None) -> None:
+def _check_files(items: Sequence[Item], root: Path, datalist: str | Path, remedy: str) -> None:
     values = [item[key] for item in items for key in PATH_KEYS if key in item]
     paths = [path for value in values for path in (value if isinstance(value, list) else [value])]
     missing = [path for path in paths if not os.path.isfile(path)]
     if not missing:
         return
     shown = ", ".join(f"'{path}'" for path in missing[:3]) + (" ..." if len(missing) > 3 else "")
-    origin = "dataset_dir" if dataset_dir is not None else "the datalist"
     raise DatalistError(
-        f"{len(missing)} of {len(paths)} files named in '{datalist}' are missing: {shown}. Paths start from '{root}' "
-        f"(given by {origin}); set dataset_dir to the folder that holds the images, or {HOW_TO_PREPARE}"
+        f"{len(missing)} of {len(paths)} files named in '{datalist}' are missing: {shown}. Paths start from '{root}'; "
+        f"put the files there, or {remedy}"
     )

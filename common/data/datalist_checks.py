@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from common.data.errors import DatalistError
+from common.data.structures import structure_problems
 from common.utils.messages import did_you_mean
 
 SECTIONS = ("training", "validation", "test")
@@ -66,6 +67,8 @@ def _structure_problems(datalist: Any) -> Iterator[str]:
         yield f"meta.classes is {classes!r}, expected a list of names"
     elif len(set(classes)) != len(classes) or len(classes) < (2 if meta.get("task") == "multiclass" else 1):
         yield f"meta.classes is {classes}, expected distinct names, at least two for a multiclass task"
+    if meta.get("structures") is not None:
+        yield from (f"meta.structures: {problem}" for problem in structure_problems(meta["structures"]))
     lists = {name: items for name, items in datalist.items() if name != "meta"}
     if not lists:
         yield f"there is no list of cases; expected {', '.join(SECTIONS)}"
@@ -130,7 +133,9 @@ def _overlap_problems(sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> It
                 if item.get(key):
                     value = os.path.normpath(item[key]) if key == "image" else str(item[key])
                     places[value].add(section)
-        shared = {value: sorted(names) for value, names in places.items() if len(names) > 1}
+        # images without labels may show patients of the training set, whose results are not reported
+        harmless = {"training", "unlabelled"} if key in ("patient_id", "group") else set()
+        shared = {value: sorted(names) for value, names in places.items() if len(names) > 1 and names != harmless}
         if shared:
             first, names = next(iter(shared.items()))
             more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""

@@ -35,10 +35,6 @@ class CaseError(PlainError):
         """Return the same error with the case's name, unless it has one."""
         return CaseError(self.source, self.what, self.remedy, self.case_id or case_id)
 
-    def to_dict(self) -> dict[str, str]:
-        """Return the error as a record for a run folder."""
-        return {"case_id": self.case_id, "source": self.source, "what": self.what, "remedy": self.remedy}
-
 
 def case_error_in(error: BaseException | None) -> CaseError | None:
     """Return the CaseError an exception was raised from, or None; MONAI wraps every error of a transform."""

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 FRACTIONS = {"training": 0.7, "validation": 0.15, "test": 0.15}
 RARE = 10  # label combinations of a multi-label task with fewer cases are stratified together
@@ -62,6 +62,47 @@ def grouped_split(
     else:
         parts = _split_groups(list(order), strata, names, {name: shares[name] for name in active}, seed)
     return {name: sorted(parts.get(name, [])) for name in shares}
+
+
+def fold_split(
+    labels: Sequence[Any], groups: Sequence[Hashable], folds: int = 5, fold: int = 0, seed: int = 0
+) -> dict[str, list[int]]:
+    """Return one fold of a cross-validation: fold k tests, fold k + 1 validates, the others train.
+
+    Over the folds 0 to folds - 1 every case is tested once. Groups stay together, and each fold has about the same
+    label frequencies (scikit-learn's ``StratifiedGroupKFold``).
+
+    Args:
+        labels: one label a case.
+        groups: one value a case, such as the patient; cases of the same group stay together.
+        folds: number of parts, at least 3.
+        fold: which of them to test, from 0.
+        seed: same seed, same folds.
+
+    Returns:
+        Split name to ascending positions in labels.
+
+    Raises:
+        ValueError: if folds or fold is out of range, lengths differ, or a label has fewer groups than there are folds.
+    """
+    if folds < 3 or not 0 <= fold < folds:
+        raise ValueError(f"folds is {folds} and fold is {fold}, expected at least 3 folds and fold from 0 to folds - 1")
+    if len(groups) != len(labels):
+        raise ValueError(f"there are {len(labels)} labels and {len(groups)} groups, expected one group a case")
+    strata, names = _strata(labels), [str(group) for group in groups]
+    for stratum in sorted(set(strata)):
+        units = len({name for name, other in zip(names, strata, strict=True) if other == stratum})
+        if units < folds:
+            raise ValueError(
+                f"label {stratum} occurs in {units} groups (patients), too few for {folds} folds; lower it"
+            )
+    order = sorted(range(len(labels)), key=lambda index: (names[index], strata[index]))  # not that of the cases
+    y, g = [strata[index] for index in order], [names[index] for index in order]
+    divider = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    parts = [sorted(order[place] for place in part) for _, part in divider.split(y, y, g)]
+    validation = (fold + 1) % folds
+    training = sorted(index for number, part in enumerate(parts) if number not in (fold, validation) for index in part)
+    return {"training": training, "validation": parts[validation], "test": parts[fold]}
 
 
 def subset(

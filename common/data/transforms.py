@@ -47,7 +47,7 @@ class ToChannelsd(MapTransform):
             if image.ndim != 3 or image.shape[0] not in (1, 3):
                 what = f"its shape is {tuple(image.shape)}, expected (1, H, W) or (3, H, W)"
                 remedy = "Save it as a grey or RGB image, or put EnsureChannelFirstd before ToChannelsd"
-                raise _case_error(item, key, what, remedy)
+                raise case_error(item, key, what, remedy)
             if image.shape[0] < self.channels:
                 item[key] = image.repeat(3, 1, 1)
             elif image.shape[0] > self.channels:
@@ -84,15 +84,15 @@ class CheckImaged(MapTransform):
             if min(rows, columns) < self.minimum_size:
                 what = f"it has {rows} x {columns} pixels, expected at least {self.minimum_size} each way"
                 remedy = "Use the original instead of a thumbnail, or lower CheckImaged's minimum_size"
-                raise _case_error(item, key, what, remedy)
+                raise case_error(item, key, what, remedy)
             broken = int((~torch.isfinite(image)).sum())
             if broken:
                 what = f"{broken} of {image.numel()} pixels are NaN or infinite, expected numbers"
-                raise _case_error(item, key, what, "Export it again, or leave it out of the datalist")
+                raise case_error(item, key, what, "Export it again, or leave it out of the datalist")
             if image.min() == image.max():
                 what = f"every pixel has the same value ({float(image.min()):.3g})"
                 remedy = "Check the file in a viewer; a wrong window or an empty export look like this"
-                raise _case_error(item, key, what, remedy)
+                raise case_error(item, key, what, remedy)
         return item
 
 
@@ -183,12 +183,12 @@ class RoiMaskd(MapTransform):
             if not mask.any() and not self.allow_empty:
                 what = f"its boxes {item[self.boxes_key]} enclose no pixel of its {rows} x {columns}"
                 remedy = "Boxes are [x0, y0, x1, y1] in source pixels, x to the right; correct the datalist"
-                raise _case_error(item, self.image_key, what, remedy)
+                raise case_error(item, self.image_key, what, remedy)
             return mask
         if self.required:
             what = f"it has neither '{key}' nor '{self.boxes_key}', but the region is required"
             remedy = "Add one to the datalist, or train without the region term (gamma 0)"
-            raise _case_error(item, self.image_key, what, remedy)
+            raise case_error(item, self.image_key, what, remedy)
         return torch.full((1, rows, columns), float(self.missing == "whole"))
 
     def _checked(self, item: Mapping[Hashable, Any], key: Hashable, rows: int, columns: int) -> Tensor:
@@ -201,7 +201,7 @@ class RoiMaskd(MapTransform):
         if tuple(values.shape) != (rows, columns):
             what = f"the mask has {' x '.join(map(str, values.shape))} pixels, its image {rows} x {columns}"
             remedy = "Export both in the same size; a mask is not stretched, since nobody could tell where it belongs"
-            raise _case_error(item, key, what, remedy, path)
+            raise case_error(item, key, what, remedy, path)
         mask = (values > self.threshold).float()
         if not mask.any() and not self.allow_empty:
             largest = float(values.max())
@@ -211,7 +211,7 @@ class RoiMaskd(MapTransform):
                 else "Remove it from the datalist if there is no region, or set allow_empty"
             )
             what = f"the mask is empty: its largest value is {largest:.3g}, nothing is above {self.threshold}"
-            raise _case_error(item, key, what, remedy, path)
+            raise case_error(item, key, what, remedy, path)
         return mask[None]
 
 
@@ -232,9 +232,17 @@ def mask_from_boxes(boxes: Sequence[Sequence[float]], rows: int, columns: int) -
     return mask[None].float()
 
 
-def _case_error(
+def case_error(
     item: Mapping[Hashable, Any], key: Hashable, what: str, remedy: str, path: str | None = None
 ) -> CaseError:
-    """Return an error that names the file behind a key, or the key where there is none."""
+    """Return an error that names the case and the file behind a key, or the key where there is none.
+
+    Args:
+        item: the case.
+        key: the image or mask that cannot be used.
+        what: what was found and what was expected.
+        remedy: what to do about it.
+        path: the file, where the item does not know it.
+    """
     meta = getattr(item.get(key), "meta", {})
     return CaseError(path or str(meta.get("filename_or_obj", key)), what, remedy, str(item.get("case_id", "")))

@@ -2,6 +2,18 @@
 
 from common.engines.evaluator import ExplainEvaluator
 from common.engines.inferer import DistributedExplain, ExplainInferer
+from common.engines.polynomial_lr import HeldPolynomialLR, held_polynomial
+from common.engines.pseudo_label_step import PseudoLabelStep
+from common.engines.reciprocal_step import ReciprocalStep
 from common.engines.trainer import StagedTrainer
 
-__all__ = ["DistributedExplain", "ExplainEvaluator", "ExplainInferer", "StagedTrainer"]
+__all__ = [
+    "DistributedExplain",
+    "ExplainEvaluator",
+    "ExplainInferer",
+    "HeldPolynomialLR",
+    "PseudoLabelStep",
+    "ReciprocalStep",
+    "StagedTrainer",
+    "held_polynomial",
+]

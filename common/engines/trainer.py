@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -11,13 +11,16 @@ from ignite.engine import Events
 from monai.engines import SupervisedTrainer
 from monai.inferers import Inferer
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
+from common.data.stream_loader import StreamLoader
 from common.engines.inferer import DistributedExplain, ExplainInferer
 from common.types import Stage
 from common.utils.batch import to_device
 from common.utils.distributed import is_distributed
+from common.utils.messages import did_you_mean
 
 
 class StagedTrainer(SupervisedTrainer):
@@ -61,7 +64,8 @@ class StagedTrainer(SupervisedTrainer):
             raise ValueError(f"max_grad_norm is {max_grad_norm}, expected a positive number or null")
         self.max_grad_norm = max_grad_norm
         self.stage = self.stages[0]
-        self.frozen: list[nn.Module] = []
+        self._evaluating: list[nn.Module] = []  # what stays in evaluation mode while the rest trains
+        self.resuming = False  # TrainingCheckpointSaver says when a training goes on
         self.stateful: dict[str, Any] = {}  # handlers put themselves here when their state belongs in a checkpoint
         super().__init__(
             device=device,
@@ -90,22 +94,57 @@ class StagedTrainer(SupervisedTrainer):
         """Begin a stage: its loss, its optimiser, and everything it does not train frozen.
 
         Raises:
-            ValueError: if the stage names a sub-module that the network does not have.
+            ValueError: if the stage names a part that the network does not have.
         """
-        children = dict(self.network_def.named_children())
-        unknown = sorted(set(stage.trainable) - set(children))
-        if unknown:
-            raise ValueError(f"stage '{stage.name}' trains {unknown}, but the network has only {sorted(children)}")
-        for name, child in children.items():
-            child.requires_grad_(name in stage.trainable)
-        self.frozen = [child for name, child in children.items() if name not in stage.trainable]
+        network = self.network_def
+        children = dict(network.named_children())
+        modules = {name: module for name, module in network.named_modules() if name}
+        parts = children | dict(network.named_parameters(recurse=False))
+        _check_names(f"stage '{stage.name}' trains", stage.trainable, parts)
+        _check_names(f"stage '{stage.name}' freezes the batch norm of", stage.freeze_norm, modules)
+        for name, part in parts.items():
+            part.requires_grad_(name in stage.trainable)
+        inside = (module for name in stage.freeze_norm for module in modules[name].modules())
+        norms = [module for module in inside if isinstance(module, _BatchNorm)]
+        self._evaluating = norms + [child for name, child in children.items() if name not in stage.trainable]
         self.stage, self.optimizer, self.loss_function = stage, stage.optimizer, stage.loss  # type: ignore[assignment]
+        if isinstance(self.data_loader, StreamLoader):
+            self.data_loader.select(("labelled",) if stage.step is None else stage.step.streams)
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which networks run: mixed precision, where it is asked for."""
+        return torch.autocast(self.state.device.type, dtype=self.autocast_dtype, enabled=self.mixed_precision)
+
+    def check_finite(self, loss: torch.Tensor) -> None:
+        """Refuse a loss that is no number.
+
+        Raises:
+            ValueError: with advice.
+        """
+        if not torch.isfinite(loss):
+            raise ValueError(
+                f"the loss became {loss.item()} in stage '{self.stage.name}', epoch {self.state.epoch}: lower the "
+                "learning rate, set max_grad_norm, or train without mixed precision (--amp False). "
+                "The last checkpoint is unharmed."
+            )
 
     def _register_handlers(self, handlers: Sequence[Any]) -> None:
-        """Attach the handlers; where several processes train, what they do after an epoch finds equal buffers."""
+        """Attach the handlers; what they do after an epoch finds it finished, and equal buffers in all processes."""
+        self.add_event_handler(Events.EPOCH_STARTED, self._begin_epoch)
+        self.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
         if is_distributed():
             self.add_event_handler(Events.EPOCH_COMPLETED, self._share_buffers)
         super()._register_handlers(handlers)
+
+    def _begin_epoch(self) -> None:
+        if isinstance(self.data_loader, StreamLoader):
+            self.data_loader.set_epoch(self.state.epoch)
+        if self.stage.step is not None:
+            self.stage.step.begin_epoch(self)
+
+    def _end_epoch(self) -> None:
+        if self.stage.step is not None:
+            self.stage.step.end_epoch(self)
 
     def _share_buffers(self) -> None:
         """Give every process the buffers of the first.
@@ -120,10 +159,12 @@ class StagedTrainer(SupervisedTrainer):
         """Take one optimisation step and return the named terms, one value per sample."""
         batch = to_device(batchdata, self.state.device)
         self.network.train()
-        for module in self.frozen:
+        for module in self._evaluating:
             module.eval()
         self.network.zero_grad(set_to_none=True)  # all gradients: those of an earlier stage must not enter the norm
-        with torch.autocast(self.state.device.type, dtype=self.autocast_dtype, enabled=self.mixed_precision):
+        if self.stage.step is not None:
+            return self.stage.step(self, batch)
+        with self.autocast():
             outputs = self.inferer(batch["image"], self.network, method=self.stage.method)
         terms = self.stage.loss.terms(outputs, batch)
         reduced = self.stage.loss.reduce(terms)
@@ -137,15 +178,18 @@ class StagedTrainer(SupervisedTrainer):
 
     def _step(self, loss: torch.Tensor) -> None:
         """Back-propagate and update, refusing a loss that is no number."""
-        if not torch.isfinite(loss):
-            raise ValueError(
-                f"the loss became {loss.item()} in stage '{self.stage.name}', epoch {self.state.epoch}: lower the "
-                "learning rate, set max_grad_norm, or train without mixed precision (amp false). "
-                "The last checkpoint is unharmed."
-            )
+        self.check_finite(loss)
         self.grad_scaler.scale(loss).backward()
         if self.max_grad_norm is not None:
             self.grad_scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
+
+
+def _check_names(act: str, names: Collection[str], parts: Collection[str]) -> None:
+    """Refuse names of parts that the network does not have."""
+    unknown = sorted(set(names) - set(parts))
+    if unknown:
+        direct = sorted(name for name in parts if "." not in name)
+        raise ValueError(f"{act} {unknown}, but the network has only {direct}{did_you_mean(unknown[0], parts)}")

@@ -1,16 +1,19 @@
 """Explanations: how faithful a map is, what it is compared with, and how it is shown."""
 
 from common.explain.baselines import ATTRIBUTIONS, BASELINES, Attribution, centre_map, random_map
-from common.explain.card import draw_card
 from common.explain.case_folder import load_map, save_explanation
+from common.explain.describer import Case, Describer, Explanation
+from common.explain.evidential_segmentation import EvidentialSegmentation
 from common.explain.faithfulness import MAP_VARIANTS, map_dependence
 from common.explain.fills import FILLS
 from common.explain.interfaces import MapClassifier
 from common.explain.local_update import LocalExplainer
 from common.explain.perturbation import PerturbationCurve
-from common.explain.record import build_record, load_record, save_record
+from common.explain.record import case_record, load_record, save_record
+from common.explain.record_check import check_record
+from common.explain.relevance_map import RelevanceMap
 from common.explain.report import write_report
-from common.explain.schema import ExplanationRecord, check_record
+from common.explain.schema import ExplanationRecord
 
 __all__ = [
     "ATTRIBUTIONS",
@@ -18,14 +21,18 @@ __all__ = [
     "FILLS",
     "MAP_VARIANTS",
     "Attribution",
+    "Case",
+    "Describer",
+    "EvidentialSegmentation",
+    "Explanation",
     "ExplanationRecord",
     "LocalExplainer",
     "MapClassifier",
     "PerturbationCurve",
-    "build_record",
+    "RelevanceMap",
+    "case_record",
     "centre_map",
     "check_record",
-    "draw_card",
     "load_map",
     "load_record",
     "map_dependence",

@@ -51,13 +51,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose first column names the rows."""
+    """A table whose first column names the rows; a folded one opens on demand under its caption."""
 
     kind: ClassVar[str] = "table"
     caption: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
     note: str = ""
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,18 +82,20 @@ class Figures:
 
 @dataclass(frozen=True)
 class GalleryItem:
-    """One case: a small picture, the card behind it, and what sorts and filters it."""
+    """One case: a small picture, the card behind it, what is said below it, and what sorts and filters it."""
 
     case_id: str
     thumbnail: str
     card: str
     alt: str
     card_alt: str
-    predicted: str
-    true: str
+    predicted: Sequence[str]
+    true: Sequence[str]
+    said: str
     outcome: str
     confidence: float
     error: float | None
+    uncertainty: float | None
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,11 @@ class Gallery:
     items: Sequence[GalleryItem]
     classes: Sequence[str]
     note: str = ""
+
+    @property
+    def has_uncertainty(self) -> bool:
+        """Whether the cases can be sorted by how uncertain they are."""
+        return any(item.uncertainty is not None for item in self.items)
 
 
 @dataclass(frozen=True)

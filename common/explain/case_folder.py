@@ -1,19 +1,19 @@
-"""The files of one explained case: ``explanation.json``, ``map.png`` and ``card.png``."""
+"""The files of one explained case: ``explanation.json``, its arrays and ``card.png``."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 from PIL import Image
 
-from common.explain.card import draw_card
+from common.explain.describer import Explanation
 from common.explain.record import save_record
-from common.explain.regions import FloatArray, resample_map
-from common.explain.schema import ExplanationRecord
+from common.explain.regions import FloatArray
 from common.utils.files import write_atomic
 
 
@@ -25,34 +25,42 @@ def folder_name(case_id: str) -> str:
     return f"{plain}-{hashlib.sha256(case_id.encode()).hexdigest()[:8]}".lstrip("-")
 
 
-def save_explanation(
-    output_dir: str | Path,
-    record: ExplanationRecord,
-    image: ArrayLike,
-    explanation: ArrayLike,
-    mask: ArrayLike | None = None,
-) -> Path:
-    """Write the three files of a case into ``<output_dir>/explanations/<case>/``.
+def save_explanation(output_dir: str | Path, explanation: Explanation, card: bool = True) -> Path:
+    """Write the files of a case into ``<output_dir>/explanations/<case>/``.
 
     Args:
         output_dir: the run folder.
-        record: what :func:`common.explain.record.build_record` returned.
-        image: (1 | 3, h, w) in [0, 1], at any resolution.
-        explanation: the map (h, w) in [0, 1], as given to the record.
-        mask: (h, w), above 0.5 inside the region of interest.
+        explanation: what a describer returned.
+        card: whether the card is drawn; without, one of an earlier run is removed.
 
     Returns:
         The case's folder.
     """
+    record = explanation.record
     folder = Path(output_dir) / "explanations" / folder_name(record["case_id"])
-    values = np.asarray(explanation, dtype=np.float32)
-    save_map(
-        folder / record["map"]["file"], resample_map(values, (record["image"]["rows"], record["image"]["columns"]))
-    )
-    card = draw_card(record, image, values, mask)
-    write_atomic(folder / "card.png", lambda file: card.save(file, format="PNG", compress_level=4))
+    for name, values in explanation.arrays.items():
+        save_array(folder / name, values)
+    if card:
+        write_atomic(folder / "card.png", explanation.draw().save)
+    else:
+        (folder / "card.png").unlink(missing_ok=True)
     save_record(folder / "explanation.json", record)  # last: a folder with a record is complete
     return folder
+
+
+def save_array(path: str | Path, values: NDArray[Any]) -> None:
+    """Write an array (H, W) as a grey PNG: floats as a map in 16 bits, integers as they are in 8.
+
+    Raises:
+        ValueError: for integers that 8 bits do not hold.
+    """
+    if np.issubdtype(values.dtype, np.floating):
+        save_map(path, values)
+        return
+    if values.min() < 0 or values.max() > 255:
+        raise ValueError(f"{path}: the indices go from {values.min()} to {values.max()}, expected 0 to 255")
+    indices = values.astype(np.uint8)
+    write_atomic(path, lambda file: Image.fromarray(indices).save(file, format="PNG"))
 
 
 def save_map(path: str | Path, explanation: FloatArray) -> None:

@@ -10,7 +10,16 @@ from pathlib import Path
 from PIL import Image
 
 from common.explain.blocks import Gallery, GalleryItem
-from common.explain.card import facts, overlay_box, verdict
+from common.explain.card import load_card
+from common.explain.decision import (
+    confidence_of,
+    error_of,
+    outcome_of,
+    predicted_classes,
+    true_classes,
+    uncertainty_of,
+    verdict,
+)
 from common.explain.schema import ExplanationRecord
 
 Case = tuple[ExplanationRecord, Path | None]
@@ -51,29 +60,23 @@ def build_gallery(
 
 
 def choose_cases(cases: Sequence[tuple[ExplanationRecord, Path]], most: int) -> list[tuple[ExplanationRecord, Path]]:
-    """Return at most so many cases: the wrong ones, most wrong first, then others at even steps of confidence."""
-    wrong = sorted((case for case in cases if _outcome(case[0]) == "wrong"), key=lambda case: -(error_of(case[0]) or 0))
-    others = sorted((case for case in cases if _outcome(case[0]) != "wrong"), key=lambda case: confidence_of(case[0]))
+    """Return at most so many cases.
+
+    Where uncertainties are known, the most uncertain ones; else the wrong ones, most wrong first, then others at even
+    steps of confidence.
+    """
+    if any(uncertainty_of(record) is not None for record, _ in cases):
+        return sorted(cases, key=lambda case: -(uncertainty_of(case[0]) or 0))[:most]
+    wrong = sorted((case for case in cases if _is_wrong(case[0])), key=lambda case: -(error_of(case[0]) or 0))
+    others = sorted((case for case in cases if not _is_wrong(case[0])), key=lambda case: confidence_of(case[0]))
     room = max(most - len(wrong), 0)
     if len(others) > room:
         others = [others[round(index * (len(others) - 1) / max(room - 1, 1))] for index in range(room)]
     return [*wrong[:most], *others]
 
 
-def confidence_of(record: ExplanationRecord) -> float:
-    """Return the probability of the predicted class."""
-    return record["prediction"]["probabilities"][record["prediction"]["class"]]
-
-
-def error_of(record: ExplanationRecord) -> float | None:
-    """Return how much probability the true class was denied, or None where it is not known."""
-    if "label" not in record:
-        return None
-    return 1 - record["prediction"]["probabilities"][record["label"]["class"]]
-
-
-def _outcome(record: ExplanationRecord) -> str:
-    return verdict(record)[1] or "unknown"
+def _is_wrong(record: ExplanationRecord) -> bool:
+    return outcome_of(record) == "wrong"
 
 
 def _note(shown: int, cases: Sequence[Case]) -> str:
@@ -82,8 +85,12 @@ def _note(shown: int, cases: Sequence[Case]) -> str:
         f"All {total} explained cases are shown." if shown == total else f"{shown} of {total} explained cases are shown"
     ]
     if shown < total:
-        wrong = sum(_outcome(record) == "wrong" for record, card in cases if card is not None)
-        chosen = f": the wrong ones first ({wrong} in all), then others at even steps of confidence."
+        drawn = [record for record, card in cases if card is not None]
+        if any(uncertainty_of(record) is not None for record in drawn):
+            chosen = ": the most uncertain ones."
+        else:
+            chosen = f": the wrong ones first ({sum(map(_is_wrong, drawn))} in all), then others at even steps of "
+            chosen += "confidence."
         parts[0] += chosen if shown < total - without else "."
         parts.append("Every case's files are in the folder 'explanations'.")
     if without:
@@ -91,28 +98,36 @@ def _note(shown: int, cases: Sequence[Case]) -> str:
     return " ".join(parts)
 
 
-def _item(record: ExplanationRecord, card: Path) -> GalleryItem:
-    with Image.open(card) as file:
-        picture = file.convert("RGB")
-    words, outcome = verdict(record)
-    left, upper, right, lower = overlay_box(record)
-    fits = right <= picture.width and lower <= picture.height
-    small = picture.crop((left, upper, right, lower)) if fits else picture.copy()
+def _item(record: ExplanationRecord, path: Path) -> GalleryItem:
+    card = load_card(path)
+    small, picture = card.picture.crop(card.thumbnail), card.picture
     small.thumbnail((THUMBNAIL, THUMBNAIL))
     picture.thumbnail((CARD_WIDTH, 4 * CARD_WIDTH))
+    words, outcome = verdict(record)
     said = f"{words}{f' ({outcome})' if outcome else ''}"
+    true = true_classes(record)
     return GalleryItem(
         case_id=record["case_id"],
         thumbnail=_data_uri(small, quality=75),
         card=_data_uri(picture, quality=80),
-        alt=f"Explanation map over the image of case {record['case_id']}. {said}.",
-        card_alt=f"Card of case {record['case_id']}. {said}. {'. '.join(facts(record))}. {record['how_to_read']}",
-        predicted=record["prediction"]["class"],
-        true=record["label"]["class"] if "label" in record else "",
-        outcome=_outcome(record),
+        alt=f"{card.shows} of case {record['case_id']}. {said}.",
+        card_alt=f"Card of case {record['case_id']}. {said}. {'. '.join(record['summary'])}. {record['how_to_read']}",
+        predicted=predicted_classes(record),
+        true=true or [],
+        said=_answer(record),
+        outcome=outcome or "unknown",
         confidence=confidence_of(record),
         error=error_of(record),
+        uncertainty=uncertainty_of(record),
     )
+
+
+def _answer(record: ExplanationRecord) -> str:
+    """Return the predicted classes with their probabilities, and the uncertainty where it is known."""
+    probabilities = record["prediction"]["probabilities"]
+    answer = ", ".join(f"{name} {probabilities[name]:.2f}" for name in predicted_classes(record)) or "none"
+    uncertainty = uncertainty_of(record)
+    return answer if uncertainty is None else f"{answer}, uncertainty {uncertainty:.2f}"
 
 
 def _data_uri(picture: Image.Image, quality: int) -> str:

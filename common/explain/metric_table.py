@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from common.explain.blocks import Cell, Column, Interval, Table
+from common.explain.metric_facts import FACTS, SCALED, SEGMENTATION, UNCERTAINTY, fact_of, title_of
 
 Metrics = Mapping[str, Mapping[str, Any]]
 
 
-class Fact(NamedTuple):
-    """What a reader has to know about a metric: its name in words, which way is better, what it measures."""
-
-    title: str
-    better: str
-    hint: str
-
-
-FACTS = {
-    "accuracy": Fact("Accuracy", "higher", "share of cases whose most probable class is the true one"),
-    "balanced_accuracy": Fact("Balanced accuracy", "higher", "mean of the classes' recalls"),
-    "auroc": Fact("AUROC", "higher", "area under the ROC curve, mean over classes"),
-    "average_precision": Fact("Average precision", "higher", "mean over classes"),
-    "f1": Fact("F1", "higher", "mean over classes"),
-    "aopc": Fact("AOPC", "higher", "how far the probability falls while the map's brightest patches are removed"),
-    "pompom": Fact("POMPOM", "lower", "share of the pixels outside the known region that the map marks"),
-    "energy_in_roi": Fact("Energy in region", "higher", "share of the map's sum inside the known region"),
-    "pointing_game": Fact(
-        "Pointing game", "higher", "share of cases whose highest map value is inside the known region"
-    ),
-    "roi_area": Fact("Area of the region", "", "share of the image that the known region covers"),
-    "pointing_chance": Fact("Pointing by chance", "", "what a map without any preference scores in the pointing game"),
-}
 EXPLAINERS = {
     "in_model": "In-model map",
     "gradcam": "Grad-CAM",
@@ -58,13 +36,6 @@ MAP_CHANGES = {
 MARKERS = ("roi_area", "pointing_chance", "aopc_random")
 
 
-def title_of(name: str) -> str:
-    """Return a metric's name in words; ``auroc/glioma`` becomes "AUROC, glioma"."""
-    base, _, part = name.partition("/")
-    title = FACTS[base].title if base in FACTS else base.replace("_", " ").capitalize()
-    return f"{title}, {part}" if part else title
-
-
 def explainer_title(name: str) -> str:
     """Return an explainer's name in words."""
     return EXPLAINERS.get(name, name.replace("_", " ").capitalize())
@@ -79,22 +50,14 @@ def number(value: Any) -> str:
 
 def split_table(split: str, metrics: Metrics) -> Table | None:
     """Return the table of a split's classification metrics, or None where there are none."""
-    rows = []
-    for name, entry in metrics.items():
-        if _is_about_maps(name):
-            continue
-        fact = FACTS.get(name.partition("/")[0])
-        rows.append(
-            [
-                Cell(title_of(name), name, detail=fact.hint if fact and "/" not in name else ""),
-                interval_cell(entry, (0.0, 1.0)),
-                Cell(str(entry.get("n", "–")), _order(entry.get("n"))),
-            ]
-        )
-    if not rows:
-        return None
-    columns = (Column("Metric", numeric=False), Column("Value, 95 % interval"), Column("Cases"))
-    return Table(f"{split.capitalize()} split", columns, rows, "Intervals are drawn on a scale from 0 to 1.")
+    names = [name for name in metrics if not _is_about_maps(name) and _group(name) not in (SEGMENTATION, UNCERTAINTY)]
+    return _interval_table(f"{split.capitalize()} split", {name: metrics[name] for name in names})
+
+
+def group_table(split: str, metrics: Metrics, group: str) -> Table | None:
+    """Return the table of a split's metrics of a group of :mod:`common.explain.metric_facts`; None without any."""
+    chosen = {name: entry for name, entry in metrics.items() if _group(name) == group}
+    return _interval_table(f"{group}, {split} split", chosen)
 
 
 def explainer_table(split: str, metrics: Metrics) -> Table | None:
@@ -192,6 +155,31 @@ def interval_cell(entry: Mapping[str, Any] | None, scale: tuple[float, float], b
     inside = scale[0] <= low and high <= scale[1]
     drawn = Interval(*placed) if inside else None
     return Cell(number(value), value, drawn, f"{number(low)} to {number(high)}", is_best)
+
+
+def _interval_table(caption: str, metrics: Metrics) -> Table | None:
+    rows: list[list[Cell]] = []
+    explained: set[str] = set()
+    for name, entry in metrics.items():
+        fact, base = fact_of(name), name.partition("/")[0].removesuffix(SCALED)
+        hint = fact.hint if fact and base not in explained else ""
+        explained.add(base)
+        rows.append(
+            [
+                Cell(title_of(name), name, detail=hint),
+                interval_cell(entry, (0.0, 1.0)),
+                Cell(str(entry.get("n", "–")), _order(entry.get("n"))),
+            ]
+        )
+    if not rows:
+        return None
+    columns = (Column("Metric", numeric=False), Column("Value, 95 % interval"), Column("Cases"))
+    return Table(caption, columns, rows, "Intervals are drawn on a scale from 0 to 1.")
+
+
+def _group(name: str) -> str:
+    fact = fact_of(name)
+    return fact.group if fact else ""
 
 
 def _is_about_maps(name: str) -> bool:

@@ -17,6 +17,7 @@ from torch import Tensor
 from common.explain.fills import check_fills, fill_images
 from common.explain.interfaces import MapClassifier, check_evaluating
 from common.explain.local_update import LocalExplainer, Window
+from common.explain.schema import TASKS
 from common.networks import ExplainerClassifier
 
 __all__ = ["PerturbationCurve", "patch_ranks", "rank_map"]
@@ -70,8 +71,8 @@ def rank_map(ranks: Tensor, patch: int, height: int, width: int) -> Tensor:
 class PerturbationCurve:
     """Scores f(x_0) .. f(x_L), where x_k is the image with its k most relevant patches replaced.
 
-    f is the softmax probability of one class. Patches are ranked once, on the clean image's relevance. The two
-    semantics answer different questions and give different numbers: do not mix them.
+    f is the probability of one class: softmax, or sigmoid in a multi-label task. Patches are ranked once, on the clean
+    image's relevance. The two semantics answer different questions and give different numbers: do not mix them.
 
     Off the GPU, which prefers large batches, the map of an :class:`common.networks.ExplainerClassifier` is redrawn by
     :class:`common.explain.local_update.LocalExplainer`, all fills of an image in lockstep.
@@ -82,11 +83,13 @@ class PerturbationCurve:
         kinds: fills, see :func:`common.explain.fills.fill_images`.
         semantics: ``"recompute"``: f(x_k) = C(x_k, E(x_k)), the map is drawn anew for every perturbed image.
             ``"fixed"``: f(x_k) = C(x_k, E(x_0)), for networks with a map only.
-        target: ``"predicted"`` follows the class predicted on the clean image, ``"true"`` the label.
+        target: ``"predicted"`` follows the class predicted on the clean image (in a multi-label task the most probable
+            one), ``"true"`` the label.
         mean: channel means, for the fill ``mean``.
         blur_sigma: standard deviation of the fill ``blur``, in pixels.
         seed: of the fill ``uniform``.
         batch_size: largest number of images in one forward pass; about 8 on a CPU, 64 and more on a GPU.
+        task: ``"multiclass"``, or ``"multilabel"`` where several classes may be present.
 
     Raises:
         ValueError: for options out of range.
@@ -103,13 +106,20 @@ class PerturbationCurve:
         blur_sigma: float = 8.0,
         seed: int = 0,
         batch_size: int = 8,
+        task: str = "multiclass",
     ) -> None:
         for name, value in (("patch", patch), ("steps", steps), ("batch_size", batch_size)):
             if value < 1:
                 raise ValueError(f"{name} is {value}, expected 1 or more")
-        for name, choice, choices in (("semantics", semantics, SEMANTICS), ("target", target, TARGETS)):
+        for name, choice, choices in (
+            ("semantics", semantics, SEMANTICS),
+            ("target", target, TARGETS),
+            ("task", task, TASKS),
+        ):
             if choice not in choices:
                 raise ValueError(f"{name} is {choice!r}, expected one of {', '.join(choices)}")
+        if task == "multilabel" and target == "true":
+            raise ValueError("target is 'true' in a multilabel task, where several classes may be; use 'predicted'")
         check_fills(kinds, mean, blur_sigma)
         self.patch = patch
         self.steps = steps
@@ -120,6 +130,7 @@ class PerturbationCurve:
         self.blur_sigma = blur_sigma
         self.seed = seed
         self.batch_size = batch_size
+        self.task = task
 
     @property
     def names(self) -> list[str]:
@@ -152,7 +163,7 @@ class PerturbationCurve:
         fills = fill_images(image, self.kinds, self.mean, self.blur_sigma, self.seed)
         clean, functions = self._functions(model, image)
         target = clean.argmax(dim=1) if self.target == "predicted" or label is None else label
-        first = clean.softmax(dim=1).gather(1, target[:, None])
+        first = self._probability(clean).gather(1, target[:, None])
         scores = first[:, :, None].repeat(1, len(self.kinds), steps + 1)
         for index, score in enumerate(scores):
             case = _Case(image[index], fills[:, index], ranks[index], self.patch)
@@ -161,8 +172,11 @@ class PerturbationCurve:
             else:
                 chunks = _full_logits(functions[index], case, steps, self.batch_size)
             for step, logits in chunks:
-                score[:, step : step + len(logits)] = logits.softmax(dim=-1)[..., target[index]].T
+                score[:, step : step + len(logits)] = self._probability(logits)[..., target[index]].T
         return scores
+
+    def _probability(self, logits: Tensor) -> Tensor:
+        return logits.softmax(dim=-1) if self.task == "multiclass" else logits.sigmoid()
 
     def _functions(self, model: MapClassifier | Classify, image: Tensor) -> tuple[Tensor, list[Classify]]:
         """Return the clean images' logits and, for each image, the function from its perturbed versions to logits."""

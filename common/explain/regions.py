@@ -1,7 +1,8 @@
 """Where an explanation map is bright, in the pixels of the source image.
 
 A box is ``[x0, y0, x1, y1]`` in whole pixels with ``x1`` and ``y1`` just outside: ``image[y0:y1, x0:x1]`` is its
-content. A map of h x w values lies over a source image of H x W pixels so that their outer edges agree.
+content. A map of h x w values lies over the part of the source image that the network saw so that their outer edges
+agree; :class:`common.data.placement.Placement` says which part that is.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from common.data.placement import Placement
+
 Size = tuple[int, int]
 FloatArray = NDArray[np.float32]
 
@@ -25,11 +28,15 @@ class Region(NamedTuple):
         box: smallest box around the part, in the pixels of the map.
         peak: (x, y) of its largest value, in the pixels of the map.
         share: the part's sum divided by the sum of the whole map, in (0, 1].
+        area: number of its pixels.
+        mean: its mean value.
     """
 
     box: tuple[int, int, int, int]
     peak: tuple[int, int]
     share: float
+    area: int
+    mean: float
 
 
 def resample_map(explanation: FloatArray, size: Size) -> FloatArray:
@@ -47,12 +54,6 @@ def covered_share(mask: NDArray[np.bool_], size: Size) -> FloatArray:
     return torch.nn.functional.adaptive_avg_pool2d(values, size)[0, 0].numpy()
 
 
-def scale_box(box: tuple[float, float, float, float], size: Size, target: Size) -> tuple[float, float, float, float]:
-    """Return a box of an image of ``size`` (rows, columns) as the same place in an image of size ``target``."""
-    x, y = target[1] / size[1], target[0] / size[0]
-    return box[0] * x, box[1] * y, box[2] * x, box[3] * y
-
-
 def whole_pixels(box: tuple[float, float, float, float], size: Size) -> list[int]:
     """Return the smallest box of whole pixels that covers ``box`` and lies inside an image of ``size``."""
     tolerance = 1e-6  # an edge that is whole but for rounding must not grow by a pixel
@@ -61,11 +62,17 @@ def whole_pixels(box: tuple[float, float, float, float], size: Size) -> list[int
     return [max(x0, 0), max(y0, 0), min(x1, size[1]), min(y1, size[0])]
 
 
-def scale_point(point: tuple[int, int], size: Size, target: Size) -> list[int]:
-    """Return the pixel of an image of size ``target`` under the centre of pixel ``point`` (x, y)."""
-    x = int((point[0] + 0.5) * target[1] / size[1])
-    y = int((point[1] + 0.5) * target[0] / size[0])
-    return [min(x, target[1] - 1), min(y, target[0] - 1)]
+def box_in_source(box: tuple[float, float, float, float], size: Size, placement: Placement) -> list[int] | None:
+    """Return the smallest box of whole source pixels over a box of a map of ``size``; None if all of it is padding."""
+    x0, y0, x1, y1 = whole_pixels(placement.box_to_source(box, size), placement.source_size)
+    return [x0, y0, x1, y1] if x0 < x1 and y0 < y1 else None
+
+
+def point_in_source(point: tuple[int, int], size: Size, placement: Placement) -> list[int]:
+    """Return the source pixel under the centre of pixel ``point`` (x, y) of a map of ``size``."""
+    x0, y0, x1, y1 = placement.box_to_source((*point, point[0] + 1, point[1] + 1), size)
+    rows, columns = placement.source_size
+    return [min(int((x0 + x1) / 2), columns - 1), min(int((y0 + y1) / 2), rows - 1)]
 
 
 def box_of(mask: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
@@ -84,9 +91,11 @@ def find_regions(explanation: FloatArray, threshold: float) -> list[Region]:
         return []
     names = range(1, count + 1)
     sums = ndimage.sum_labels(explanation.astype(np.float64), parts, names)
+    areas = np.bincount(parts.ravel())[1:]
     peaks = ndimage.maximum_position(explanation, parts, names)
     regions = []
-    for window, energy, (row, column) in zip(ndimage.find_objects(parts), sums, peaks, strict=True):
+    for window, energy, area, (row, column) in zip(ndimage.find_objects(parts), sums, areas, peaks, strict=True):
         box = (window[1].start, window[0].start, window[1].stop, window[0].stop)
-        regions.append(Region(box, (int(column), int(row)), float(energy) / total))
+        peak = (int(column), int(row))
+        regions.append(Region(box, peak, float(energy) / total, int(area), float(energy) / int(area)))
     return sorted(regions, key=lambda region: -region.share)

@@ -6,37 +6,39 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from common.explain.blocks import Block, Definitions, Figures, Listing, Picture, Prose, Section
+from common.explain.blocks import Block, Definitions, Figures, Listing, Prose, Section
 from common.explain.figures import (
-    figure_svg,
-    inline_svg,
     perturbation_figure,
     precision_recall_figure,
     roc_figure,
     training_figure,
 )
 from common.explain.gallery import build_gallery
+from common.explain.metric_facts import SEGMENTATION
 from common.explain.metric_table import (
     curve_table,
     explainer_entries,
     explainer_table,
     explainer_title,
     faithfulness_table,
+    group_table,
     number,
     setting_title,
     split_table,
 )
+from common.explain.robustness_section import robustness_section
 from common.explain.run_folder import RunFolder
-from common.utils.files import write_text
+from common.explain.section_parts import picture, splits_in, word
+from common.explain.uncertainty_section import uncertainty_section
 
-SPLITS = ("test", "validation", "training")
 FIRST_TERMS = ("loss", "accuracy", "auroc")
 OPEN_CURVES = 4
 
 
 def metrics_section(run: RunFolder) -> Section:
     """Return the metrics of every split, the test split first."""
-    tables = [split_table(split, run.metrics[split]) for split in _splits(run.metrics)]
+    found = [(split, run.metrics[split]) for split in splits_in(run.metrics)]
+    tables = [table for one in found for table in (split_table(*one), group_table(*one, SEGMENTATION))]
     blocks: list[Block] = [table for table in tables if table is not None]
     if not run.metrics.get("test"):
         blocks.insert(0, Prose("No test metrics: run the bundle's evaluate configuration with this output folder."))
@@ -45,7 +47,7 @@ def metrics_section(run: RunFolder) -> Section:
 
 def curves_section(run: RunFolder) -> Section | None:
     """Return ROC and precision-recall curves of the first split that has any."""
-    for split in _splits(run.curves):
+    for split in splits_in(run.curves):
         roc, recall = run.curves[split].get("roc"), run.curves[split].get("precision_recall")
         if not (roc and recall):
             continue
@@ -53,8 +55,8 @@ def curves_section(run: RunFolder) -> Section | None:
         areas = {name: metrics[f"auroc/{name}"]["value"] for name in roc if _has_value(metrics, f"auroc/{name}")}
         named = ", ".join(f"{name} {number(area)}" for name, area in areas.items())
         pictures = [
-            _picture(run, roc_figure(roc, areas), f"roc_{split}", f"ROC curves. Areas: {named or 'not known'}."),
-            _picture(
+            picture(run, roc_figure(roc, areas), f"roc_{split}", f"ROC curves. Areas: {named or 'not known'}."),
+            picture(
                 run,
                 precision_recall_figure(recall),
                 f"precision_recall_{split}",
@@ -78,7 +80,7 @@ def training_section(run: RunFolder) -> Section:
     terms += ["learning_rate"] if "learning_rate" in columns else []
     drawn = [term for term in terms if _last(run, f"validation/{term}", f"train/{term}", term) is not None]
     pictures = [
-        _picture(run, training_figure(run.history, term), f"training_{index}_{_word(term)}", _history_alt(run, term))
+        picture(run, training_figure(run.history, term), f"training_{index}_{word(term)}", _history_alt(run, term))
         for index, term in enumerate(drawn)
     ]
     shown = sum(term in FIRST_TERMS for term in drawn) or 1
@@ -119,7 +121,7 @@ def cases_section(run: RunFolder) -> Section:
 
 def quality_section(run: RunFolder) -> Section | None:
     """Return the comparison of explanations: localisation and AOPC, and accuracy with changed maps."""
-    for split in _splits(run.metrics):
+    for split in splits_in(run.metrics):
         metrics = run.metrics[split]
         tables = [explainer_table(split, metrics), faithfulness_table(split, metrics)]
         found = [table for table in tables if table is not None]
@@ -139,7 +141,7 @@ def quality_section(run: RunFolder) -> Section | None:
 
 def perturbation_section(run: RunFolder) -> Section | None:
     """Return the perturbation curves of the first split that has any, and AOPC at the last step for each setting."""
-    for split in _splits(run.curves):
+    for split in splits_in(run.curves):
         curves: Mapping[str, Mapping[str, Any]] = run.curves[split].get("perturbation") or {}
         table = curve_table(curves, split)
         if table is None:
@@ -151,7 +153,7 @@ def perturbation_section(run: RunFolder) -> Section | None:
             last = ", ".join(f"{explainer_title(name)} {number(points['mean'][-1])}" for name, points in chosen.items())
             figure = perturbation_figure(chosen, setting_title(setting))
             alt = f"AOPC over removed patches, {setting_title(setting)}. After the last step: {last}."
-            pictures.append(_picture(run, figure, f"perturbation_{_word(setting)}", alt))
+            pictures.append(picture(run, figure, f"perturbation_{word(setting)}", alt))
         note = (
             "How far the probability of the predicted class falls on average while patches are removed, the most "
             "relevant first. Bands are 95 % intervals. A map that does not beat the random order tells nothing."
@@ -187,28 +189,14 @@ def run_section(run: RunFolder) -> Section:
 SECTIONS = (
     metrics_section,
     curves_section,
+    uncertainty_section,
     cases_section,
     quality_section,
     perturbation_section,
+    robustness_section,
     training_section,
     run_section,
 )
-
-
-def _splits(content: Mapping[str, Any]) -> list[str]:
-    """Return the splits that a file holds, test first."""
-    return [split for split in SPLITS if content.get(split)] + [split for split in content if split not in SPLITS]
-
-
-def _picture(run: RunFolder, figure: Any, name: str, alt: str) -> Picture:
-    """Return a figure for the page, and leave it as a file of its own in the run folder."""
-    svg = figure_svg(figure, name)
-    write_text(run.path / "figures" / f"{name}.svg", svg)
-    return Picture(inline_svg(svg, name), alt)
-
-
-def _word(text: str) -> str:
-    return "".join(letter if letter.isalnum() else "_" for letter in text)
 
 
 def _last(run: RunFolder, *columns: str) -> float | None:

@@ -6,14 +6,22 @@ from common.handlers.collect import CollectHandler
 from common.handlers.explanation_report import ExplanationReport
 from common.handlers.explanation_saver import ExplanationSaver
 from common.handlers.history import HistoryWriter
+from common.handlers.last_layer_clamp import LastLayerClamp
+from common.handlers.loss_annealing import LossAnnealing
 from common.handlers.loss_terms import LossTerms
+from common.handlers.pixel_uncertainty_report import PixelUncertaintyReport
 from common.handlers.prediction_saver import PredictionSaver
 from common.handlers.progress import Progress
+from common.handlers.robustness_report import RobustnessReport
 from common.handlers.run_record import RunRecord
 from common.handlers.seed_epoch import SeedEpoch
+from common.handlers.segmentation_metrics import SegmentationMetrics
+from common.handlers.segmentation_report import SegmentationReport
+from common.handlers.segmentation_saver import SegmentationSaver
 from common.handlers.settings_writer import SettingsWriter
 from common.handlers.stage_switch import StageSwitch
 from common.handlers.training_checkpoint import TrainingCheckpointSaver
+from common.handlers.uncertainty_report import UncertaintyReport
 from common.handlers.weights_loader import WeightsLoader
 
 __all__ = [
@@ -23,13 +31,21 @@ __all__ = [
     "ExplanationReport",
     "ExplanationSaver",
     "HistoryWriter",
+    "LastLayerClamp",
+    "LossAnnealing",
     "LossTerms",
+    "PixelUncertaintyReport",
     "PredictionSaver",
     "Progress",
+    "RobustnessReport",
     "RunRecord",
     "SeedEpoch",
+    "SegmentationMetrics",
+    "SegmentationReport",
+    "SegmentationSaver",
     "SettingsWriter",
     "StageSwitch",
     "TrainingCheckpointSaver",
+    "UncertaintyReport",
     "WeightsLoader",
 ]

@@ -10,14 +10,19 @@ from common.metrics.classification import classification_scores
 
 
 class ClassificationMetrics(CollectHandler):
-    """Compute accuracy, balanced accuracy and macro AUROC over an epoch, from "probability" (B, C) and "label" (B,)."""
+    """Compute accuracy, balanced accuracy and macro AUROC over an epoch, from "probability" (B, C) and "label" (B,).
+
+    Computes nothing for a network that does not classify.
+    """
 
     def select(self, engine: Engine) -> dict[str, Tensor]:
-        """Keep probabilities and labels; nothing where the labels are unknown."""
+        """Keep probabilities and labels; nothing where either is unknown."""
         outputs = engine.state.output
         label = outputs.get("label")
         label = engine.state.batch.get("label") if label is None else label
-        return {} if label is None else {"probability": outputs["probability"].float(), "label": label}
+        if label is None or "probability" not in outputs:
+            return {}
+        return {"probability": outputs["probability"].float(), "label": label}
 
     def compute(self, collected: dict[str, Tensor], engine: Engine) -> dict[str, float]:
         """Return the scores; one that the labels leave undefined (AUROC of one class) is left out."""

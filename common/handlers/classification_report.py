@@ -19,7 +19,7 @@ class ClassificationReport:
     """Write accuracy, AUROC and their companions to ``metrics.json``, their curves to ``curves.json``.
 
     Intervals are 95 % bootstrap intervals over cases, or over patients where the datalist knows them. For evaluation
-    in one process.
+    in one process. Nothing is written for a network that does not classify.
     """
 
     def __init__(
@@ -58,11 +58,15 @@ class ClassificationReport:
         self._probability, self._label, self._case = [], [], []
 
     def _keep(self, engine: Engine) -> None:
+        if "probability" not in engine.state.output:
+            return
         self._probability.append(engine.state.output["probability"].float().cpu())
         self._label.append(engine.state.batch["label"].cpu())
         self._case += list(engine.state.batch["case_id"])
 
     def _write(self, engine: Engine) -> None:
+        if not self._case:
+            return
         probability, label = torch.cat(self._probability).numpy(), torch.cat(self._label).numpy()
         groups = [self.patients.get(case, case) for case in self._case]
         table = classification_table(probability, label, self.classes, groups=groups, seed=self.seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,17 +27,21 @@ IN_MODEL = "in_model"
 class ExplanationReport:
     """Write localisation and perturbation metrics of the network's own map and of post-hoc baselines.
 
-    The network's map is compared with the region of interest on every case that has one, and the accuracy under changed
-    maps (:mod:`common.explain.faithfulness`) is measured on all cases as ``map_dependence/<variant>``. Perturbation
-    curves, and everything about the baselines, are measured on ``cases`` evenly chosen cases, the same for all methods.
-    AOPC in ``metrics.json`` is the mean over the fills of the first curve; every single curve is in ``curves.json``.
+    For networks whose call returns class logits and whose output has a map, "explanation" (B, 1, H, W). The map is
+    compared with the region of interest on every case that has one. Perturbation curves, and everything about the
+    baselines, are measured on ``cases`` evenly chosen cases, the same for all methods. AOPC in ``metrics.json`` is the
+    mean over the fills of the first curve; every single curve is in ``curves.json``.
+
+    Of networks that decide from image and map (:class:`common.explain.MapClassifier`: they also have ``explanation``
+    and ``classify``) the accuracy under changed maps is measured too, on all cases, as ``map_dependence/<variant>``
+    (:mod:`common.explain.faithfulness`). Others have no map that could be changed; they take curves that recompute.
     """
 
     def __init__(
         self,
         output_dir: str | Path,
         split: str,
-        network: MapClassifier,
+        network: nn.Module,
         curves: Sequence[PerturbationCurve],
         baselines: Sequence[str] = ("random", "centre"),
         items: Sequence[Mapping[str, Any]] = (),
@@ -67,7 +71,7 @@ class ExplanationReport:
         self.curves = list(curves)
         self.attributions = {name: Attribution(name, seed=seed) for name in baselines}
         self.patients = patient_of(items)
-        self.chosen = None if cases is None else _evenly([str(item["case_id"]) for item in items], cases)
+        self.chosen = None if cases is None else evenly_chosen([str(item["case_id"]) for item in items], cases)
         self.seed = seed
         self._values: dict[str, dict[str, float]] = {}
         self._scores: dict[str, dict[str, list[Tensor]]] = {}
@@ -83,7 +87,7 @@ class ExplanationReport:
         self._values, self._scores, self._measured = {}, {}, []
 
     def _measure(self, engine: Engine) -> None:
-        batch, explanation = engine.state.batch, engine.state.output["explanation"]
+        batch, explanation = engine.state.batch, _map_of(engine.state.output)
         cases = [str(case) for case in batch["case_id"]]
         self._localise("", cases, batch, explanation)
         self._change_maps(cases, batch)
@@ -95,7 +99,7 @@ class ExplanationReport:
         self._measured += names
         self._perturb(IN_MODEL, few, explanation[rows])
         for name, attribution in self.attributions.items():
-            relevance = attribution(cast(nn.Module, self.network), few["image"])
+            relevance = attribution(self.network, few["image"])
             self._localise(f"/{name}", names, few, relevance)
             self._perturb(name, few, relevance)
 
@@ -112,7 +116,9 @@ class ExplanationReport:
                     noted[case] = value
 
     def _change_maps(self, cases: Sequence[str], batch: Mapping[str, Any]) -> None:
-        """Note whether each case is classified correctly with its map changed."""
+        """Note whether each case is classified correctly with its map changed, where the network takes a map."""
+        if not isinstance(self.network, MapClassifier):
+            return
         for name, values in map_dependence(self.network, batch["image"], batch["label"], seed=self.seed).items():
             self._values.setdefault(f"map_dependence/{name}", {}).update(zip(cases, values.tolist(), strict=True))
 
@@ -139,13 +145,30 @@ class ExplanationReport:
         return mean_interval(np.array(list(values.values())), groups, seed=self.seed).as_record()
 
 
+def _map_of(output: Mapping[str, Tensor]) -> Tensor:
+    if "explanation" not in output:
+        raise ValueError(
+            f"the network's outputs are {', '.join(output)}, expected 'explanation' among them: without a map there is "
+            "nothing to measure here; leave ExplanationReport out of this configuration"
+        )
+    return output["explanation"]
+
+
 def _aopc_name(method: str) -> str:
     """Return the metric's name: aopc, aopc_random, aopc/<baseline>."""
     return {IN_MODEL: "aopc", "random": "aopc_random"}.get(method, f"aopc/{method}")
 
 
-def _evenly(names: Sequence[str], count: int) -> set[str]:
-    """Choose ``count`` names spread evenly over the list; all of them if there are no more."""
+def evenly_chosen(names: Sequence[str], count: int) -> set[str]:
+    """Choose names spread evenly over a list.
+
+    Args:
+        names: all names.
+        count: how many to choose; all of them if there are no more.
+
+    Raises:
+        ValueError: if ``count`` is below 1 or there is no name.
+    """
     if count < 1:
         raise ValueError(f"cases is {count}, expected 1 or more, or null for all")
     if not names:

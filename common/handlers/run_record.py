@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import shlex
 import sys
@@ -15,10 +16,13 @@ from ignite.engine import Engine, Events
 
 import common
 from common.data.datalist import datalist_hash
+from common.handlers.earlier_run import set_aside_earlier_run
 from common.utils.config_check import resolved_config
 from common.utils.distributed import is_main_process
 from common.utils.files import update_json, write_json
 from common.utils.workflow import running_workflow
+
+logger = logging.getLogger(__name__)
 
 PACKAGES = ("torch", "torchvision", "monai", "pytorch-ignite", "numpy", "scikit-learn", "pydicom", "nibabel", "captum")
 
@@ -26,7 +30,8 @@ PACKAGES = ("torch", "torchvision", "monai", "pytorch-ignite", "numpy", "scikit-
 class RunRecord:
     """Write ``run.json`` and the resolved configuration when a workflow starts; complete it when it ends.
 
-    The handler is built while MONAI evaluates the configuration, and takes overlays and overrides into account.
+    The handler is built while MONAI evaluates the configuration, and takes overlays and overrides into account. When a
+    training of new weights starts, results of earlier ones are set aside (:mod:`common.handlers.earlier_run`).
     """
 
     def __init__(
@@ -65,6 +70,10 @@ class RunRecord:
 
     def _start(self, engine: Engine) -> None:
         self._began = time.perf_counter()
+        if self.workflow == "training" and not getattr(engine, "resuming", False):
+            moved = set_aside_earlier_run(self.output_dir)
+            if moved is not None:
+                logger.warning("results of an earlier training were moved to %s", moved)
         entry = {
             "status": "started",
             "command": _command(),

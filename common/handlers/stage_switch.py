@@ -7,14 +7,19 @@ import math
 from pathlib import Path
 from typing import Any
 
-import torch
 from ignite.engine import Engine, Events
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from common.types import Stage
 from common.utils.checkpoint import load_state, load_weights_only, save_atomic
+from common.utils.choices import check_choice
 from common.utils.distributed import is_main_process, wait_for_all
+from common.utils.messages import did_you_mean
 
 logger = logging.getLogger(__name__)
+
+WORST = {"min": math.inf, "max": -math.inf}
+"""Where the best value starts, by the mode of the monitored metric."""
 
 
 class StageSwitch:
@@ -24,27 +29,40 @@ class StageSwitch:
     When a stage ends its best weights are loaded again, kept as ``<number>_<name>.pt``, and the next stage starts
     from them. Without a validator every epoch counts as an improvement.
 
-    Improvement is as in the reference code of xML (icrto/xML): value <= best - min_delta.
+    Improvement is as in the reference code of xML (icrto/xML): value <= best - min_delta, or for a metric of which more
+    is better value >= best + min_delta. Schedulers step here too: after every epoch or after every iteration, as their
+    stage says.
     """
 
     def __init__(
-        self, ckpt_dir: str | Path, validator: Any = None, monitor: str = "loss", min_delta: float = 1e-4
+        self,
+        ckpt_dir: str | Path,
+        validator: Any = None,
+        monitor: str = "loss",
+        mode: str = "min",
+        min_delta: float = 1e-4,
     ) -> None:
         """Set the rules of switching.
 
         Args:
             ckpt_dir: folder for ``model.pt`` and the stages' weights; made when training starts.
             validator: the evaluator whose metrics are monitored; its loss and method follow the stage.
-            monitor: name of the monitored metric, lower is better.
-            min_delta: smallest decrease that counts.
+            monitor: name of the monitored metric, one of the validator's: "loss", "auroc", "dice" ...
+            mode: "min" where lower is better, "max" where higher is.
+            min_delta: smallest improvement that counts.
+
+        Raises:
+            ValueError: if the mode is unknown.
         """
+        check_choice("mode", mode, WORST)
         self.ckpt_dir = Path(ckpt_dir)
         self.validator = validator
         self.monitor = monitor
+        self.mode = mode
         self.min_delta = min_delta
         self.index = 0
         self.stage_epoch = 0
-        self.best = math.inf
+        self.best = WORST[mode]
         self.bad_epochs = 0
         self.finished = False
         self._engine: Any = None
@@ -55,6 +73,7 @@ class StageSwitch:
         engine.stateful["stage_switch"] = self
         engine.add_event_handler(Events.STARTED, self._begin)
         engine.add_event_handler(Events.EPOCH_STARTED, self._count)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._step_within_epoch)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._judge)
         engine.add_event_handler(Events.COMPLETED, self._load_best)
 
@@ -73,6 +92,7 @@ class StageSwitch:
             "finished": self.finished,
             "optimizer": self.stage.optimizer.state_dict(),
             "scheduler": self.stage.scheduler.state_dict() if self.stage.scheduler else None,
+            "step": self.stage.step.state_dict() if self.stage.step else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -83,10 +103,18 @@ class StageSwitch:
         self.stage.optimizer.load_state_dict(state["optimizer"])
         if self.stage.scheduler is not None:
             self.stage.scheduler.load_state_dict(state["scheduler"])
+        if self.stage.step is not None:
+            self.stage.step.load_state_dict(state["step"])
         if self.finished:
             self._engine.terminate()
 
     def _begin(self, engine: Engine) -> None:
+        for stage in self._engine.stages:
+            if isinstance(stage.scheduler, ReduceLROnPlateau) and stage.scheduler.mode != self.mode:
+                raise ValueError(
+                    f"stage '{stage.name}': the plateau scheduler has mode '{stage.scheduler.mode}', but the monitored "
+                    f"'{self.monitor}' has mode '{self.mode}'; give both the same"
+                )
         self.ckpt_dir.mkdir(parents=True, exist_ok=True)
         self._enter()
 
@@ -101,7 +129,7 @@ class StageSwitch:
     def _judge(self, engine: Engine) -> None:
         """Compare, step the scheduler, and switch when the stage is over."""
         validated = self.validator is None or self.validator.state.epoch == engine.state.epoch
-        value = self.validator.state.metrics[self.monitor] if validated and self.validator is not None else -math.inf
+        value = self._monitored() if validated and self.validator is not None else -WORST[self.mode]
         if validated:
             self._compare(value)
         self._step_scheduler(value if validated else None)
@@ -109,8 +137,18 @@ class StageSwitch:
         if self.stage_epoch >= self.stage.epochs or out_of_patience:
             self._switch()
 
+    def _monitored(self) -> float:
+        metrics = self.validator.state.metrics
+        if self.monitor not in metrics:
+            raise ValueError(
+                f"the monitored '{self.monitor}' is no metric of the validation, which has only "
+                f"{', '.join(sorted(metrics))}{did_you_mean(self.monitor, metrics)}"
+            )
+        return metrics[self.monitor]
+
     def _compare(self, value: float) -> None:
-        if not math.isfinite(self.best) or value <= self.best - self.min_delta:
+        sign = 1 if self.mode == "min" else -1
+        if not math.isfinite(self.best) or sign * value <= sign * self.best - self.min_delta:
             self.best, self.bad_epochs = value, 0
             self._save("model.pt")
         else:
@@ -122,15 +160,19 @@ class StageSwitch:
 
     def _step_scheduler(self, value: float | None) -> None:
         scheduler = self.stage.scheduler
-        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        if isinstance(scheduler, ReduceLROnPlateau):
             if value is not None:
                 scheduler.step(value)
-        elif scheduler is not None:
+        elif scheduler is not None and self.stage.scheduler_interval == "epoch":
             scheduler.step()
+
+    def _step_within_epoch(self, engine: Engine) -> None:
+        if self.stage.scheduler is not None and self.stage.scheduler_interval == "iteration":
+            self.stage.scheduler.step()
 
     def _switch(self) -> None:
         """End the stage with its best weights and begin the next one, if there is one."""
-        if self.best == math.inf:
+        if self.best == WORST[self.mode]:
             logger.warning("stage '%s' ended before any validation: its last weights are kept", self.stage.name)
             self._save("model.pt")
         self._load_best(self._engine)
@@ -143,7 +185,7 @@ class StageSwitch:
             self._engine.terminate()
             return
         self.index += 1
-        self.stage_epoch, self.best, self.bad_epochs = 0, math.inf, 0
+        self.stage_epoch, self.best, self.bad_epochs = 0, WORST[self.mode], 0
         self._enter()
 
     def _load_best(self, engine: Engine) -> None:

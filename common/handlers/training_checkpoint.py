@@ -33,6 +33,7 @@ class TrainingCheckpointSaver:
 
     def attach(self, engine: Any) -> None:
         """Register with a trainer; list it last, so that it saves what all others have done."""
+        engine.resuming = self.resume and self.path.is_file()
         engine.add_event_handler(Events.STARTED, self._load)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
 
@@ -56,21 +57,22 @@ class TrainingCheckpointSaver:
         wait_for_all()
 
     def _load(self, engine: Any) -> None:
-        if not self.path.is_file():
-            return
-        if not self.resume:
-            logger.warning("%s of an earlier training will be replaced; to go on from it pass --resume true", self.path)
+        if not engine.resuming:
+            if self.path.is_file():
+                logger.warning(
+                    "%s of an earlier training will be replaced; to go on from it pass --resume True", self.path
+                )
             return
         state = load_weights_only(self.path)
         if not isinstance(state, dict) or "plan" not in state:
             raise ValueError(
                 f"{self.path} holds no state of a training, expected what this handler wrote after an epoch; weights "
-                "alone cannot be resumed. Start anew with --resume false"
+                "alone cannot be resumed. Start anew with --resume False"
             )
         if state["plan"] != self._plan(engine):
             raise ValueError(
                 f"{self.path} was written by a training with the stages {state['plan']}, this one has "
-                f"{self._plan(engine)}: resume with the same configuration, or start anew with --resume false"
+                f"{self._plan(engine)}: resume with the same configuration, or start anew with --resume False"
             )
         load_state(engine.network_def, state["network"], str(self.path))
         engine.grad_scaler.load_state_dict(state["scaler"])

@@ -1,6 +1,13 @@
 """Metrics: pure functions on tensors and arrays that know no network."""
 
 from common.metrics.bootstrap import Interval, bootstrap_interval, bootstrap_weighted, mean_interval
+from common.metrics.calibration import (
+    calibration_scores,
+    calibration_table,
+    fit_temperature,
+    reliability_curve,
+    scale_temperature,
+)
 from common.metrics.classification import classification_scores, classification_table
 from common.metrics.curves import classification_curves, perturbation_points
 from common.metrics.explanation import (
@@ -12,21 +19,64 @@ from common.metrics.explanation import (
     pompom,
     roi_area,
 )
+from common.metrics.fundus import cup_to_disc_ratio
+from common.metrics.ood import ood_table
+from common.metrics.pixel_uncertainty import (
+    overlap_at_thresholds,
+    overlap_curve,
+    overlap_interval,
+    pixel_error_auroc,
+    retention_scores,
+)
+from common.metrics.segmentation import (
+    distance_scores,
+    overlap_scores,
+    presence_scores,
+    scored_structures,
+    segmentation_scores,
+    structure_masks,
+)
+from common.metrics.segmented_cases import SegmentationScores
+from common.metrics.selective import risk_coverage_curve, selective_scores, selective_table
+from common.metrics.uncertainty import image_uncertainties
 
 __all__ = [
     "Interval",
+    "SegmentationScores",
     "aopc_curve",
     "aopc_from_scores",
     "bootstrap_interval",
     "bootstrap_weighted",
+    "calibration_scores",
+    "calibration_table",
     "classification_curves",
     "classification_scores",
     "classification_table",
+    "cup_to_disc_ratio",
+    "distance_scores",
     "energy_in_roi",
+    "fit_temperature",
+    "image_uncertainties",
     "localisation_scores",
     "mean_interval",
+    "ood_table",
+    "overlap_at_thresholds",
+    "overlap_curve",
+    "overlap_interval",
+    "overlap_scores",
     "perturbation_points",
+    "pixel_error_auroc",
     "pointing_game",
     "pompom",
+    "presence_scores",
+    "reliability_curve",
+    "retention_scores",
+    "risk_coverage_curve",
     "roi_area",
+    "scale_temperature",
+    "scored_structures",
+    "segmentation_scores",
+    "selective_scores",
+    "selective_table",
+    "structure_masks",
 ]

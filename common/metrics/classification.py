@@ -17,6 +17,7 @@ from common.metrics.bootstrap import bootstrap_weighted
 
 __all__ = [
     "average_precision_by_class",
+    "check_classification",
     "classification_scores",
     "classification_table",
     "roc_area_by_class",
@@ -36,13 +37,13 @@ def classification_scores(probabilities: ArrayLike, labels: ArrayLike) -> dict[s
         labels: class indices (N,), or 0/1 per class (N, K) where several classes may be present (multi-label).
 
     Returns:
-        Score by name: accuracy, balanced_accuracy (exclusive classes only), auroc, average_precision, f1. A score
-        that the labels leave undefined (AUROC of one class) is left out.
+        Score by name: accuracy, balanced_accuracy and kappa (exclusive classes only), auroc, average_precision, f1. A
+        score that the labels leave undefined (AUROC of one class) is left out.
 
     Raises:
         ValueError: if shapes do not fit, a label is unknown, or a probability is not a number.
     """
-    scores, targets, exclusive = _checked(probabilities, labels)
+    scores, targets, exclusive = check_classification(probabilities, labels)
     once = np.ones((1, len(scores)))
     values = {name: float(score(scores, targets, once)[0]) for name, score in _statistics(exclusive).items()}
     return {name: value for name, value in values.items() if not math.isnan(value)}
@@ -73,7 +74,7 @@ def classification_table(
     Raises:
         ValueError: if shapes do not fit, a label is unknown, or a probability is not a number.
     """
-    scores, targets, exclusive = _checked(probabilities, labels)
+    scores, targets, exclusive = check_classification(probabilities, labels)
     if len(classes) != scores.shape[1]:
         raise ValueError(f"got {len(classes)} class names {list(classes)} for {scores.shape[1]} columns")
     statistics = _statistics(exclusive)
@@ -108,6 +109,33 @@ def targets_of(labels: ArrayLike, n_classes: int) -> FloatArray:
     if len(unknown):
         raise ValueError(f"label {unknown[0]} is none of the {n_classes} classes; expected 0 to {n_classes - 1}")
     return np.eye(n_classes)[array.astype(np.int64)]
+
+
+def check_classification(probabilities: ArrayLike, labels: ArrayLike) -> tuple[FloatArray, FloatArray, bool]:
+    """Refuse what cannot be scored.
+
+    Args:
+        probabilities: (N, K) in [0, 1].
+        labels: class indices (N,), or 0/1 per class (N, K) where several classes may be present (multi-label).
+
+    Returns:
+        Probabilities (N, K), labels as 0/1 per class (N, K), and whether the classes exclude each other.
+
+    Raises:
+        ValueError: if shapes do not fit, a label is unknown, or a probability is not a number.
+    """
+    scores = np.asarray(probabilities, dtype=np.float64)
+    if scores.ndim != 2 or scores.shape[1] < 2 or not len(scores):
+        raise ValueError(f"probabilities has shape {scores.shape}, expected (N, K) with at least one case, two classes")
+    if not np.isfinite(scores).all():
+        raise ValueError(
+            f"probabilities of {(~np.isfinite(scores)).any(axis=1).sum()} of {len(scores)} cases are not numbers; "
+            "the network has diverged or its input holds NaN"
+        )
+    targets = targets_of(labels, scores.shape[1])
+    if len(targets) != len(scores):
+        raise ValueError(f"got {len(targets)} labels for {len(scores)} cases")
+    return scores, targets, np.ndim(labels) == 1
 
 
 def roc_area_by_class(scores: FloatArray, targets: FloatArray, weights: FloatArray) -> FloatArray:
@@ -149,6 +177,7 @@ def _statistics(exclusive: bool) -> dict[str, Statistic]:
     return {
         "accuracy": _accuracy,
         "balanced_accuracy": _balanced_accuracy,
+        "kappa": _kappa,
         "auroc": _second_or_macro(roc_area_by_class, _mean_of_all),
         "average_precision": _second_or_macro(average_precision_by_class, _mean_of_all),
         "f1": _second_or_macro(_exclusive_f1_by_class, _mean_of_defined),
@@ -171,6 +200,13 @@ def _label_accuracy(scores: FloatArray, targets: FloatArray, weights: FloatArray
 
 def _balanced_accuracy(scores: FloatArray, targets: FloatArray, weights: FloatArray) -> FloatArray:
     return _mean_of_defined(_ratio(weights @ (_chosen(scores) * targets), weights @ targets))
+
+
+def _kappa(scores: FloatArray, targets: FloatArray, weights: FloatArray) -> FloatArray:
+    """Cohen's kappa: by how much the agreement exceeds that of chance; undefined where chance agrees always."""
+    total = weights.sum(axis=1)
+    expected = ((weights @ _chosen(scores)) * (weights @ targets)).sum(axis=1) / total**2
+    return _ratio(_accuracy(scores, targets, weights) - expected, 1 - expected)
 
 
 def _f1_by_class(scores: FloatArray, targets: FloatArray, weights: FloatArray) -> FloatArray:
@@ -241,18 +277,3 @@ def _mean_of_defined(values: FloatArray) -> FloatArray:
     """Mean over the classes that occur."""
     defined = ~np.isnan(values)
     return _ratio(np.nansum(values, axis=1), defined.sum(axis=1).astype(np.float64))
-
-
-def _checked(probabilities: ArrayLike, labels: ArrayLike) -> tuple[FloatArray, FloatArray, bool]:
-    scores = np.asarray(probabilities, dtype=np.float64)
-    if scores.ndim != 2 or scores.shape[1] < 2 or not len(scores):
-        raise ValueError(f"probabilities has shape {scores.shape}, expected (N, K) with at least one case, two classes")
-    if not np.isfinite(scores).all():
-        raise ValueError(
-            f"probabilities of {(~np.isfinite(scores)).any(axis=1).sum()} of {len(scores)} cases are not numbers; "
-            "the network has diverged or its input holds NaN"
-        )
-    targets = targets_of(labels, scores.shape[1])
-    if len(targets) != len(scores):
-        raise ValueError(f"got {len(targets)} labels for {len(scores)} cases")
-    return scores, targets, np.ndim(labels) == 1

@@ -144,7 +144,7 @@ def config_combinations(bundle: Bundle) -> list[tuple[str, ...]]:
 
     bases = [n for n in ("train", "inference") if n in bundle.configs]
     return [
-        (name,) if "network_def" in config else min(((base, name) for base in bases), key=problems)
+        (name,) if "bundle_root" in config else min(((base, name) for base in bases), key=problems)
         for name, config in bundle.configs.items()
     ]
 

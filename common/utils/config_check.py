@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from importlib import import_module
 from types import ModuleType
@@ -13,9 +13,9 @@ from monai.bundle.properties import InferProperties, TrainProperties
 from monai.utils import BundlePropertyConfig
 
 from common.utils.messages import PlainError, did_you_mean, print_causes_last
-from common.utils.workflow import on_command_line, running_parser, running_workflow
+from common.utils.workflow import given_overrides, on_command_line, running_parser, running_workflow
 
-__all__ = ["CheckConfig", "check_config", "declared_ids", "resolved_config", "walk"]
+__all__ = ["CheckConfig", "check_config", "check_overrides", "declared_ids", "resolved_config", "walk"]
 
 #: Ids that MONAI, its applications or a person on the command line look up by name: nothing in a config refers to them.
 WORKFLOW_IDS = frozenset(
@@ -23,6 +23,10 @@ WORKFLOW_IDS = frozenset(
     | {"imports", "initialize", "run", "finalize", "training", "evaluating", "predicting", "explaining", "_meta_"}
     | {"displayable_configs", "save_execute_config", "tracking_uri", "experiment_name", "run_name"}
 )
+
+#: Words that a command line hands on as text although a value is meant, and how that value is typed.
+MEANT = {"true": "True", "yes": "True", "on": "True", "false": "False", "no": "False", "off": "False"}
+MEANT |= {"null": "'$None'", "none": "'$None'"}
 
 
 class CheckConfig:
@@ -34,7 +38,7 @@ class CheckConfig:
         allow: top-level ids that may stand in the config although nothing refers to them.
 
     Raises:
-        PlainError: listing every problem found by :func:`check_config`.
+        PlainError: listing every problem found by :func:`check_overrides` and :func:`check_config`.
     """
 
     def __init__(self, allow: Sequence[str] = ()) -> None:
@@ -42,7 +46,8 @@ class CheckConfig:
             print_causes_last()
         workflow = running_workflow()
         run_ids = [] if workflow is None else [workflow.init_id, workflow.run_id, workflow.final_id]
-        problems = check_config(running_parser(), (*allow, *run_ids))
+        parser = running_parser()
+        problems = [*check_overrides(given_overrides(), parser), *check_config(parser, (*allow, *run_ids))]
         if problems:
             count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
             raise PlainError("\n".join([f"the configuration has {count}, nothing was run", *problems]))
@@ -69,6 +74,32 @@ def check_config(parser: ConfigParser, allow: Iterable[str] = ()) -> list[str]:
     for i, item in items:
         if ConfigComponent.is_instantiable(item) and isinstance(item["_target_"], str):
             problems += _component_problems(checked, i, item)
+    return problems
+
+
+def check_overrides(overrides: Mapping[str, Any], parser: ConfigParser) -> list[str]:
+    """List the overrides that would not do what they say.
+
+    The command line gives ``false`` on as text, and a text counts as true. MONAI ignores an override that is None, the
+    misspelt id in front of it included.
+
+    Args:
+        overrides: ids and values as they were given.
+        parser: holds the configuration.
+
+    Returns:
+        One sentence per problem with what to type instead.
+    """
+    problems = []
+    for name, value in overrides.items():
+        if value is None:
+            absent = "" if name in parser else f"; the configuration has no such id{_close_id(parser, name)}"
+            problems.append(f"{name}: MONAI ignores an option that is None; for nothing type '$None'{absent}")
+        elif isinstance(value, str) and value.lower() in MEANT:
+            word = f"'$\"{value}\"'"
+            problems.append(
+                f"{name}: '{value}' is only a text here; type {MEANT[value.lower()]}, or {word} for the word"
+            )
     return problems
 
 
@@ -108,12 +139,16 @@ def _missing_references(parser: ConfigParser, item_id: str, item: Any) -> Iterat
     for reference in _references(item):
         if reference in parser:
             continue
-        parent, _, name = reference.rpartition("::")
-        while parent and parent not in parser:
-            parent, _, name = parent.rpartition("::")
-        siblings = parser[parent] if parent else parser.config
-        hint = did_you_mean(name, siblings) if isinstance(siblings, dict) else ""
-        yield f"{item_id}: '@{reference}' refers to an id that does not exist{hint}"
+        yield f"{item_id}: '@{reference}' refers to an id that does not exist{_close_id(parser, reference)}"
+
+
+def _close_id(parser: ConfigParser, absent: str) -> str:
+    """Suggest what was meant by an id that does not exist: a sibling of its first part that leads nowhere."""
+    parent, _, name = ReferenceResolver.normalize_id(absent).rpartition("::")
+    while parent and parent not in parser:
+        parent, _, name = parent.rpartition("::")
+    siblings = parser[parent] if parent else parser.config
+    return did_you_mean(name, siblings) if isinstance(siblings, dict) else ""
 
 
 def _unused_ids(config: dict[str, Any], items: list[tuple[str, Any]], known: Iterable[str]) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.distributed as dist
 from monai.utils import evenly_divisible_all_gather
@@ -20,6 +22,15 @@ def is_distributed() -> bool:
 def gather(value: torch.Tensor) -> torch.Tensor:
     """Return the values of all processes joined along the first axis, (N, ...)."""
     return evenly_divisible_all_gather(value, concat=True) if is_distributed() else value
+
+
+def average(values: Sequence[torch.Tensor | None]) -> None:
+    """Replace tensors, in place, by their mean over the processes; None must be None in all of them."""
+    if is_distributed():
+        for value in values:
+            if value is not None:
+                dist.all_reduce(value)
+                value /= dist.get_world_size()
 
 
 def wait_for_all() -> None:

@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from monai.bundle import ConfigParser, ckpt_export
+from monai.bundle import ckpt_export
 from torch import Tensor, nn
 
 from common.utils.bundle import Bundle
 from common.utils.checkpoint import load_state, load_weights_only
 from common.utils.messages import PlainError, did_you_mean
-from common.utils.network_check import example_image
+from common.utils.network_check import build_network, example_image
 from common.utils.optional import optional_import
 
 __all__ = ["FORMATS", "export_bundle"]
@@ -63,9 +63,7 @@ def export_bundle(folder: str | Path, kind: str, out: str | Path | None = None) 
         raise PlainError(f"unknown format '{kind}'; expected one of {', '.join(FORMATS)}{hint}")
     bundle = Bundle(folder)
     weights = bundle.weights_file()
-    parser = ConfigParser(bundle.trained_config("inference"))
-    parser["bundle_root"] = str(bundle.folder)
-    network: nn.Module = parser.get_parsed_content("network_def").eval()
+    network = build_network(bundle)
     load_state(network, load_weights_only(weights), str(weights))
     names = list(bundle.metadata["network_data_format"]["outputs"])
     model = PredictionWithExplanation(network, names).eval()

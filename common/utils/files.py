@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import glob
 import json
 import os
@@ -12,11 +11,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+ABANDONED_AFTER = 3600.0
+"""Seconds without a change after which a temporary file counts as left over by a process that was killed."""
+
 
 def write_atomic(path: str | Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file beside its final place, flush it to disk, then put it there in one step.
 
-    What a killed process has left beside the target is removed once the new file is in place.
+    What a killed process has left beside the target is removed by a later write, an hour after: until then another
+    process might still be writing it.
 
     Args:
         path: the final place; its folder is made if needed. What was there before stays until the new file is complete.
@@ -29,13 +32,14 @@ def write_atomic(path: str | Path, write: Callable[[IO[bytes]], object]) -> None
     temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        file, temporary = _open_beside(target)
-        with file:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as file:
             write(file)
             file.flush()
-            os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, target)
+            os.fsync(handle)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
     except OSError as error:
         kept = "the earlier file is intact" if os.path.exists(target) else "nothing was left behind"
         raise OSError(
@@ -74,32 +78,13 @@ def _merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _open_beside(target: Path) -> tuple[IO[bytes], Path]:
-    """Open a new temporary file for the target, locked for as long as this process lives and keeps it open."""
-    while True:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-        file = os.fdopen(handle, "wb")
-        _lock(file, wait=True)
-        if os.fstat(handle).st_nlink:  # else another process took it for a leftover before it was locked
-            return file, Path(name)
-        file.close()
-
-
 def _remove_leftovers(target: Path) -> None:
-    """Remove the target's temporary files that nobody writes any more: those whose lock is free."""
-    for leftover in target.parent.glob(f".{glob.escape(target.name)}.????????.tmp"):
-        with contextlib.suppress(OSError), leftover.open("rb") as file:
-            if _lock(file, wait=False):
+    """Remove the target's temporary files that nobody writes any more; the file system's own clock tells their age."""
+    with contextlib.suppress(OSError):
+        now = target.stat().st_mtime
+        for leftover in target.parent.glob(f".{glob.escape(target.name)}.????????.tmp"):
+            if now - leftover.stat().st_mtime > ABANDONED_AFTER:
                 leftover.unlink()
-
-
-def _lock(file: IO[bytes], wait: bool) -> bool:
-    """Lock an open file until it is closed, also by a kill; False if it is locked or locks are not to be had."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _umask() -> int:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from monai.bundle import ConfigParser
 from torch import Tensor, nn
 
 from common.utils.bundle import Bundle
@@ -16,8 +17,15 @@ ANY_SIZE = 37
 
 
 def build_network(bundle: Bundle) -> nn.Module:
-    """Build ``network_def`` as inference does, in evaluation mode, without loading weights."""
-    network: nn.Module = bundle.parser("inference").get_parsed_content("network_def")
+    """Build ``network_def`` as inference does, with the trained settings if there are any; no weights are loaded.
+
+    Returns:
+        The network in evaluation mode.
+    """
+    parser = ConfigParser(bundle.trained_config("inference"))
+    parser.read_meta(bundle.metadata)
+    parser["bundle_root"] = str(bundle.folder)
+    network: nn.Module = parser.get_parsed_content("network_def")
     return network.eval()
 
 

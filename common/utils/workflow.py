@@ -4,10 +4,12 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle.scripts import run
 
-__all__ = ["bundle_root", "on_command_line", "running_parser", "running_workflow"]
+__all__ = ["bundle_root", "given_overrides", "on_command_line", "running_parser", "running_workflow"]
 
 # MONAI hands a component its arguments and nothing else: neither the configuration it stands in nor the overrides of
 # the command line, and MONAI itself accepts a misspelt override in silence. A component that judges or records the
@@ -44,6 +46,16 @@ def running_workflow() -> ConfigWorkflow | None:
     """Find the ``ConfigWorkflow`` being initialised or run, None when a parser is used without one."""
     candidates = (frame.f_locals.get("self") for frame in _frames())
     return next((c for c in candidates if isinstance(c, ConfigWorkflow)), None)
+
+
+def given_overrides() -> dict[str, Any]:
+    """Find the ids and values given to MONAI's ``run``, as the command line has them.
+
+    Returns:
+        Also those that MONAI drops on their way to the configuration: all that are None. Empty where a workflow was
+        started otherwise.
+    """
+    return next((dict(f.f_locals["override"]) for f in _frames() if f.f_code is run.__code__), {})
 
 
 def bundle_root() -> str:

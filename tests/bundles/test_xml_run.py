@@ -24,7 +24,8 @@ BUNDLE = ROOT / "bundles" / "xml_explainer_classification"
 
 pytestmark = pytest.mark.bundle
 
-TINY = ["--image_size", "32", "--batch_size", "8", "--stage_epochs", "[1,1,1]"]
+CPU = ["--device", "cpu"]
+TINY = [*CPU, "--image_size", "32", "--batch_size", "8", "--stage_epochs", "[1,1,1]"]
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +82,10 @@ def test_run_and_run_training_are_the_same(trained: Path, data: Path, tmp_path: 
 
 
 def test_evaluate_explain_and_infer_from_an_unrelated_directory(trained: Path, data: Path, tmp_path: Path) -> None:
-    common = ["--dataset_dir", str(data), "--output_dir", str(trained)]
+    common = ["--dataset_dir", str(data), "--output_dir", str(trained), *CPU]
     few = ["--explained_cases", "4", "--perturbation_steps", "3"]
     monai("run", "evaluating", "--config_file", configs(BUNDLE, "train", "evaluate"), *common,
-          "--ckpt_dir", str(trained / "checkpoints"), *TINY[:4], *few, cwd=tmp_path)  # fmt: skip
+          "--ckpt_dir", str(trained / "checkpoints"), *TINY[2:6], *few, cwd=tmp_path)  # fmt: skip
     test = json.loads((trained / "metrics.json").read_text())["test"]
     assert {"accuracy", "auroc", "f1", "aopc", "aopc_random", "pompom", "energy_in_roi", "pointing_game"} <= set(test)
     assert all(entry["low"] is None or entry["low"] <= entry["value"] <= entry["high"] for entry in test.values())
@@ -156,7 +157,7 @@ def test_killed_and_resumed_equals_uninterrupted(trained: Path, data: Path, tmp_
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "the training must have been killed, not have ended"
-    train(tmp_path, data, "--resume", "true")
+    train(tmp_path, data, "--resume", "True")
     assert history(tmp_path) == history(trained)
     whole, resumed = (torch.load(run / "checkpoints" / "model.pt", weights_only=True) for run in (trained, tmp_path))
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-COMMANDS = ["prepare", "phantom shapes", "check_bundle", "package", "export", "explain", "benchmark"]
+COMMANDS = ["prepare", "phantom shapes", "phantom fundus", "check_bundle", "package", "export", "explain", "benchmark"]
 #: Those that are one function, ``main``; the others have sub-commands with tests of their own.
 SINGLE = ["check_bundle", "package", "export", "benchmark"]
 

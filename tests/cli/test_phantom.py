@@ -5,9 +5,10 @@ import json
 import pytest
 
 from common.data.datalist import load_datalist
-from common.data.phantoms import ShapesSettings
+from common.data.phantoms import FundusSettings, ShapesSettings
 from scripts.phantom import main
 
+SETTINGS = {"shapes": ShapesSettings, "fundus": FundusSettings}
 SMALL = ["--count", "12", "--size", "48", "--radius", "5,8", "--shapes", "2,3"]
 
 
@@ -96,21 +97,37 @@ def test_a_folder_with_other_content_is_refused(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_help_teaches(capsys):
-    assert main(["shapes", "--help"]) == 0
+def test_a_fundus_data_set(tmp_path, capsys):
+    out = tmp_path / "fundus"
+    arguments = ["fundus", "--out", str(out), "--preset", "demo", "--count", "4,2,2", "--size", "64", "--novessels"]
+    assert main(arguments) == 0
+    settings = settings_in(out)
+    assert (settings["count"], settings["disc"], settings["vessels"]) == ([4, 2, 2], [0.36, 0.48], False)
+    assert load_datalist(out / "datalist.json")["meta"]["classes"] == ["no glaucoma", "glaucoma"]
+    assert "8 images in" in capsys.readouterr().out
+    assert main(arguments) == 0
+    assert "is up to date: 8 images" in capsys.readouterr().out
+    assert main([*arguments, "--hazzy_fraction", "0"]) == 1
+    assert "no setting 'hazzy_fraction'; did you mean 'hazy_fraction'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("phantom", SETTINGS)
+def test_help_teaches(phantom, capsys):
+    assert main([phantom, "--help"]) == 0
     printed = capsys.readouterr()
     text = printed.out + printed.err
-    assert "python -m scripts.phantom shapes --out data/shapes" in text
-    for setting in ShapesSettings().to_options():
+    assert f"python -m scripts.phantom {phantom} --out data/{phantom}" in text
+    for setting in SETTINGS[phantom]().to_options():
         assert f"--{setting}=" in text, f"{setting} is missing from the help"
 
 
-def test_the_defaults_in_the_help_are_the_defaults(capsys):
+@pytest.mark.parametrize("phantom", SETTINGS)
+def test_the_defaults_in_the_help_are_the_defaults(phantom, capsys):
     """The help names each default in square brackets, as the options themselves start empty to let a preset speak."""
-    main(["shapes", "--help"])
+    main([phantom, "--help"])
     printed = capsys.readouterr()
     text = printed.out + printed.err
-    for name, value in ShapesSettings().to_options().items():
+    for name, value in SETTINGS[phantom]().to_options().items():
         if value is None:
             continue
         numbers = value if isinstance(value, list) else [value]

@@ -65,13 +65,19 @@ def test_mistakes_end_in_one_line_and_write_nothing(folder, capsys, arguments, w
     [
         (
             ["--help"],
-            ["csv", "medmnist", "imagenet_hvz", "nci_cervical", "brain_mr_cheng", "scripts.prepare csv --help"],
+            [
+                *("csv", "medmnist", "imagenet_hvz", "nci_cervical", "brain_mr_cheng", "refuge", "ispy1", "isic2017"),
+                "scripts.prepare csv --help",
+            ],
         ),
         (
             ["csv", "--help"],
             ["--label=LABEL", "python -m scripts.prepare csv --root my_data --image file", "no patient gets"],
         ),
         (["nci_cervical", "--help"], ["code -2 means", "covariate_data.xls"]),
+        (["refuge", "--help"], ["Disc_Cup_Masks", "Label(Glaucoma=1)", "--crop 2.5"]),
+        (["ispy1", "--help"], ["DCEMRI_1.nii", "DICOM SEG", "where the tumour is"]),
+        (["isic2017", "--help"], ["P_Part1_GroundTruth", "neither is a nevus"]),
     ],
 )
 def test_help_teaches(capsys, arguments, words):

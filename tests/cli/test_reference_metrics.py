@@ -14,12 +14,26 @@ from common.data import CaseLoader
 from common.engines import ExplainEvaluator
 from common.explain import PerturbationCurve
 from common.explain.baselines import BASELINES
-from common.handlers import ClassificationReport, ExplanationReport
-from common.losses import ExplainerClassifierLoss
+from common.handlers import (
+    ClassificationMetrics,
+    ClassificationReport,
+    ExplanationReport,
+    PixelUncertaintyReport,
+    RobustnessReport,
+    SegmentationMetrics,
+    SegmentationReport,
+    UncertaintyReport,
+)
+from common.losses import ExplainerClassifierLoss, UMLLoss
+from common.metrics import SegmentationScores
 from common.networks import ExplainerClassifier
+from tests.handlers.evidential_steps import STRUCTURES, Dimmed, Recall, random_steps, renamed
+from tests.handlers.replay import replay
 from tests.training_setup import build
 
 CLASSES = ["horse", "zebra"]
+MEASURES = ["least_confidence", "mutual_information", "dissonance"]
+SCORES = SegmentationScores(STRUCTURES, {"disc": ["rim", "cup"]}, cup="cup", disc="disc")
 
 
 @pytest.fixture
@@ -37,8 +51,36 @@ def first_column(text: str) -> set[str]:
     return set(re.findall(r"^\| `([^`]+)` \|", text, re.M))
 
 
+def named(names: set[str], **choices: list[str]) -> set[str]:
+    """Return the names with each <placeholder> replaced by every one of its choices."""
+    for placeholder, values in choices.items():
+        names = {name.replace(f"<{placeholder}>", value) for name in names for value in values}
+    return names
+
+
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+def written(explained: set[str], segmented: tuple[set[str], set[str]]) -> set[str]:
+    return explained | segmented[0]
+
+
+@pytest.fixture(scope="module")
+def segmented(tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], set[str]]:
+    """Names in the metrics.json and curves.json of an evidential segmentation, with temperature and foreign images."""
+    folder = tmp_path_factory.mktemp("run")
+    other, steps = Recall(renamed(random_steps(seed=1), "other ")), random_steps()
+    handlers = [
+        SegmentationReport(folder, "test", SCORES),
+        UncertaintyReport(folder, "test", network=other, calibration=other.batches, foreign=other.batches),
+        PixelUncertaintyReport(folder, "test", SCORES),
+        RobustnessReport(folder, "test", Dimmed(), kinds=["blur"]),
+    ]
+    replay(handlers, steps)
+    names = [set(json.loads((folder / file).read_text())["test"]) for file in ("metrics.json", "curves.json")]
+    return names[0], names[1]
+
+
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """Names in the metrics.json of an evaluation with every baseline, of four images with regions of interest."""
     folder = tmp_path_factory.mktemp("run")
     mask = torch.zeros(1, 32, 32)
@@ -61,18 +103,17 @@ def test_the_metrics_of_an_evaluation_are_those_listed(page: str, written: set[s
     listed = section(page, "## metrics.json", "\n## ")
     baselines = re.findall(r"`(\w+)`", listed.partition("summed over the channels.")[2].partition("The AOPC of")[0])
     assert sorted(baselines) == sorted(BASELINES)
-    names: set[str] = set()
-    for name in first_column(listed):
-        choices = CLASSES if "<class>" in name else baselines
-        names |= {re.sub(r"<\w+>", choice, name) for choice in choices}
+    structures = list(SCORES.structures)
+    choices = {"class": CLASSES, "baseline": baselines, "structure": structures, "measure": MEASURES}
+    names = named(first_column(listed), **choices)
     names.remove("aopc/random")  # the page says that it is called aopc_random
     assert written == names
 
 
 def test_the_columns_of_a_history_are_those_listed(page: str, tmp_path: Path) -> None:
     listed = section(page, "## metrics.csv", "\n## ")
-    columns = first_column(listed.partition("`<name>` is one of:")[0])
-    terms = first_column(listed.partition("`<name>` is one of:")[2])
+    columns = first_column(listed.partition("\n### ")[0])
+    terms = first_column(section(listed, "### Explainer and classifier", "\n### "))
     build(tmp_path, epochs=(1, 1, 1)).run()
     with (tmp_path / "metrics.csv").open() as file:
         header = next(csv.reader(file))
@@ -85,4 +126,20 @@ def test_the_region_term_is_listed_with_the_other_terms_of_the_loss(page: str) -
     batch = {"label": torch.tensor([0]), "mask": torch.ones(1, 1, 8, 8)}
     terms = set(ExplainerClassifierLoss(0.9, gamma=1.0)(outputs, batch))
     assert "roi" in terms
-    assert terms <= first_column(section(page, "## metrics.csv", "\n## "))
+    assert terms <= first_column(section(page, "### Explainer and classifier", "\n### "))
+
+
+def test_what_an_evidential_segmentation_learns_by_is_listed(page: str) -> None:
+    """The terms of its loss and the metrics of an epoch."""
+    maps, mask = torch.rand(2, 3, 8, 8), torch.ones(2, 1, 8, 8, dtype=torch.int64)
+    levels = dict.fromkeys(UMLLoss().variant.evidence, maps)
+    outputs = {"evidence": torch.rand(2, 2), "segmentation_logits": maps, **levels}
+    terms = set(UMLLoss()(outputs, {"label": torch.tensor([0, 1]), "segmentation": mask}))
+    metrics = set(replay([ClassificationMetrics(), SegmentationMetrics(SCORES)], random_steps()).state.metrics)
+    listed = first_column(section(page, "### Evidential segmentation", "\n## "))
+    assert terms | metrics == named(listed, structure=list(SCORES.structures))
+
+
+def test_the_curves_of_an_evidential_segmentation_are_listed(page: str, segmented: tuple[set[str], set[str]]) -> None:
+    listed = section(page, "## curves.json", "\n## ").partition("```\n")[2].partition("```")[0]
+    assert segmented[1] == set(re.findall(r'^ +"(\w+)":', listed, re.M)) - {"perturbation", "precision_recall"}

@@ -240,19 +240,43 @@ def test_empty_section(tmp_path):
         load_section(path, "test")
 
 
-def test_absent_dataset_dir_says_how_to_get_one(toy, tmp_path):
-    with pytest.raises(DatalistError, match=r"dataset_dir '.*gone' does not exist.*scripts.phantom"):
-        load_section(toy, "training", dataset_dir=tmp_path / "gone")
+OWN_ROOT = "write the images' folder, as seen from the datalist, into its meta.root"
+GIVEN_ROOT = "set dataset_dir to the images' folder"
 
 
-def test_missing_files_are_counted_and_the_first_are_named(toy, tmp_path):
-    with pytest.raises(
-        DatalistError, match=r"2 of 2 files named in .* are missing: '.*a.png', '.*b.png'\. Paths start"
-    ):
-        load_section(toy, "training", dataset_dir=tmp_path / "images")
-    (tmp_path / "images" / "b.png").unlink()
-    with pytest.raises(DatalistError, match=r"1 of 2 files .* missing: '.*b.png'\. .*given by the datalist"):
-        load_section(toy, "training")
+@pytest.mark.parametrize(("given", "remedy"), [(None, OWN_ROOT), ("gone", GIVEN_ROOT)])
+def test_an_absent_folder_of_images_says_what_names_it(toy, tmp_path, given, remedy):
+    path = write_datalist(tmp_path / "l.json", sections(), META | {"root": "gone"})
+    with pytest.raises(DatalistError) as caught:
+        load_section(path, "training", dataset_dir=given and tmp_path / given)
+    assert str(caught.value) == f"'{tmp_path / 'gone'}', where the paths in '{path}' start, does not exist; {remedy}"
+
+
+@pytest.mark.parametrize(("root", "given"), [("images", None), (".", "images"), ("images", "images")])
+def test_missing_files_are_counted_and_named_with_what_mends_it(toy, tmp_path, root, given):
+    path = write_datalist(tmp_path / "l.json", sections(), META | {"root": root})
+    images = tmp_path / "images"
+    with pytest.raises(DatalistError) as caught:
+        load_section(path, "training", dataset_dir=given and tmp_path / given)
+    absent = ", ".join(f"'{images / 'images' / name}'" for name in ("a.png", "b.png"))
+    assert str(caught.value) == (
+        f"2 of 2 files named in '{path}' are missing: {absent}. Paths start from '{images}'; put the files there, or "
+        f"{GIVEN_ROOT if given else OWN_ROOT}"
+    )
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_the_remedies_work(toy, tmp_path, given):
+    """A datalist that was moved away from its images, mended as the messages say."""
+    (tmp_path / "lists").mkdir()
+    moved = toy.rename(tmp_path / "lists" / "datalist.json")
+    with pytest.raises(DatalistError, match="2 of 2 files"):
+        load_section(moved, "training")
+    if given:
+        items = load_section(moved, "training", dataset_dir=tmp_path)
+    else:
+        items = load_section(write_datalist(moved, sections(), META | {"root": ".."}), "training")
+    assert [item["image"] for item in items] == [str(tmp_path / "images" / name) for name in ("a.png", "b.png")]
 
 
 def test_missing_masks_and_views_count_as_missing_files(toy, tmp_path):

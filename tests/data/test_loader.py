@@ -160,6 +160,6 @@ def test_errors_travel_between_processes_whole():
     error = CaseError("a.png", "it is broken", "Mend it", "c1")
     copy = pickle.loads(pickle.dumps(error))
     assert str(copy) == "case 'c1' (a.png): it is broken. Mend it"
-    assert copy.to_dict() == {"case_id": "c1", "source": "a.png", "what": "it is broken", "remedy": "Mend it"}
+    assert (copy.case_id, copy.source, copy.what, copy.remedy) == ("c1", "a.png", "it is broken", "Mend it")
     assert error.named("other").case_id == "c1"
     assert CaseError("a.png", "x", "y").named("c2").case_id == "c2"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.data import grouped_split, subset
+from common.data import fold_split, grouped_split, subset
 
 FRACTIONS = {"training": 0.6, "validation": 0.2, "test": 0.2}
 
@@ -145,6 +145,45 @@ def test_a_class_with_one_case_does_not_spoil_the_balance_of_the_others(caplog):
 def test_impossible_splits_are_refused(labels, groups, fractions, words):
     with pytest.raises(ValueError, match=words):
         grouped_split(labels, groups, fractions)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 4), min_size=12, max_size=20), st.integers(3, 5), st.integers(0, 3))
+def test_folds_test_every_case_once_and_keep_patients_together(sizes, folds, seed):
+    patients = [f"p{number}" for number, size in enumerate(sizes) for _ in range(size)]
+    labels = [int(patient[1:]) % 2 for patient in patients]
+    parts = [fold_split(labels, patients, folds, fold, seed) for fold in range(folds)]
+    assert sorted(index for part in parts for index in part["test"]) == list(range(len(labels)))
+    for fold, part in enumerate(parts):
+        assert part["validation"] == parts[(fold + 1) % folds]["test"]
+        assert sorted(index for indices in part.values() for index in indices) == list(range(len(labels)))
+        places = [{patients[index] for index in indices} for indices in part.values()]
+        assert len(set.union(*places)) == sum(map(len, places))
+
+
+def test_folds_are_balanced_and_do_not_depend_on_the_order():
+    patients = [f"p{number}" for number in range(30) for _ in range(2)]
+    labels = [int(int(patient[1:]) < 9) for patient in patients]
+    split = fold_split(labels, patients, 3)
+    assert [sum(labels[i] for i in part) for part in split.values()] == [6, 6, 6]
+    turned = fold_split(labels[::-1], patients[::-1], 3)
+    assert {patients[i] for i in split["test"]} == {patients[::-1][i] for i in turned["test"]}
+    assert fold_split(labels, patients, 3, seed=1)["test"] != split["test"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"folds": 2}, "folds is 2 and fold is 0, expected at least 3 folds"),
+        ({"folds": 3, "fold": 3}, "fold is 3"),
+        ({"folds": 5}, r"label 1 occurs in 4 groups \(patients\), too few for 5 folds"),
+    ],
+)
+def test_impossible_folds_are_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        fold_split([0] * 6 + [1] * 4, list(range(10)), **options)
+    with pytest.raises(ValueError, match="10 labels and 1 groups"):
+        fold_split([0] * 10, ["p"], 3)
 
 
 def _items(count):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 import torch
 from ignite.engine import Events
 
+from common.engines import StagedTrainer
 from common.losses import ExplainerClassifierLoss
 from common.types import Stage
-from tests.training_setup import build, items
+from tests.training_setup import TinyNet, build, items
 
 
 def test_train_and_validation_loss_are_the_same_quantity(tmp_path: Path) -> None:
@@ -95,9 +97,47 @@ def test_unknown_submodule_is_named(tmp_path: Path) -> None:
         trainer.enter(wrong)
 
 
+def test_unknown_norm_is_named_with_what_was_meant(tmp_path: Path) -> None:
+    trainer = build(tmp_path)
+    wrong = replace(trainer.stages[0], freeze_norm=["clasifier"])
+    message = r"'classifier' freezes the batch norm of \['clasifier'\], .* only \['classifier', 'explainer'\]; did you"
+    with pytest.raises(ValueError, match=message):
+        trainer.enter(wrong)
+
+
+class WithOwnParameters(TinyNet):
+    """TinyNet, with a temperature that belongs to no sub-module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.temperature = torch.nn.Parameter(torch.ones(1))
+
+    def explain(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        outputs = super().explain(image)
+        return {**outputs, "logits": outputs["logits"] * self.temperature}
+
+
+@pytest.mark.parametrize("trainable", [["temperature"], ["classifier"], ["classifier", "temperature"]])
+def test_a_parameter_of_the_network_itself_is_named_and_frozen_like_a_sub_module(
+    tmp_path: Path, trainable: list[str]
+) -> None:
+    """One optimiser step over everything, momentum and decay included, moves what the stage names and nothing else."""
+    network, setup = WithOwnParameters(), build(tmp_path)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, weight_decay=0.1)
+    stage = replace(setup.stages[2], trainable=trainable, optimizer=optimizer)
+    trainer = StagedTrainer("cpu", 1, setup.data_loader, network, [stage])
+    trainer.enter(stage)
+    before = {name: value.detach().clone() for name, value in network.named_parameters()}
+    trainer.run()
+    moved = {name.split(".")[0] for name, value in network.named_parameters() if not torch.equal(value, before[name])}
+    assert moved == set(trainable)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"trainable": "classifier"}, r"trainable is the text 'classifier', expected a list: \['classifier'\]"),
+        ({"freeze_norm": "classifier"}, r"freeze_norm is the text 'classifier', expected a list: \['classifier'\]"),
         ({"epochs": -1}, "epochs is -1"),
         ({"trainable": []}, "nothing is trainable"),
         ({"patience": 0}, "patience is 0"),

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from common.data.placement import Placement
 from common.explain.case_folder import save_explanation
-from common.explain.record import build_record
+from common.explain.describer import Case
+from common.explain.relevance_map import RelevanceMap
 from common.metrics import classification_curves, classification_table
 
 CLASSES = ["no triangle", "triangle"]
@@ -40,18 +42,20 @@ def make_cases(folder: Path, cases: int, generator: np.random.Generator) -> tupl
         probability = np.array([sure, 1 - sure]) if (label == 0) != wrong else np.array([1 - sure, sure])
         image, explanation, mask = _picture(generator, label)
         known = index != 3
-        record = build_record(
-            method="xml_explainer_classification",
+        case = Case(
             case_id=HOSTILE if index == 0 else f"shapes_{index:04d}",
-            image_path=f"images/shapes_{index:04d}.png",
-            source_size=(128, 128),
+            method="xml_explainer_classification",
             classes=CLASSES,
-            probabilities=probability,
-            explanation=explanation,
-            mask=mask if label and known else None,
+            task="multiclass",
+            threshold=0.5,
+            image_path=f"images/shapes_{index:04d}.png",
+            placement=Placement((128, 128), (0, 0, 128, 128)),
+            image=image,
+            output={"probability": probability, "explanation": explanation[None]},
+            batch={"mask": mask[None], "mask_given": bool(label and known)},
             label=label if known else None,
         )
-        save_explanation(folder, record, image, explanation, mask if label and known else None)
+        save_explanation(folder, RelevanceMap().describe(case))
         probabilities.append(probability)
         labels.append(label)
     return np.array(probabilities), np.array(labels)

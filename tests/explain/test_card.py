@@ -2,12 +2,23 @@ import numpy as np
 import pytest
 from PIL import ImageChops
 
-from common.explain.card import WIDTH, draw_card, facts, layout, overlay_box, verdict
+from common.explain.card import WIDTH, layout
+from common.explain.decision import verdict
+from common.explain.relevance_map import facts
+from common.explain.relevance_map_card import draw_relevance_map
 from tests.explain.test_record import a_record
 
 EXPLANATION = np.array([[0.8, 0.6, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0.2], [0, 0, 0, 0.9]], np.float32)
 MASK = np.zeros((4, 4), np.float32)
 MASK[0, :2] = 1
+
+
+def draw_card(*given):
+    return draw_relevance_map(*given).picture
+
+
+def overlay_box(record):
+    return layout(record).thumbnail(2)
 
 
 def a_card(record, channels=1, mask=None):

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,19 +7,22 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from common.explain.case_folder import folder_name, load_map, save_explanation, save_map
+from common.explain.describer import Explanation
 from common.explain.record import load_record
 from common.explain.regions import resample_map
+from common.explain.relevance_map_card import draw_relevance_map
 from tests.explain.test_record import a_record
 
 
 def test_three_files_that_agree(tmp_path):
     explanation = np.linspace(0, 0.999, 16, dtype=np.float32).reshape(4, 4)
     record = a_record(explanation=explanation)
-    folder = save_explanation(tmp_path, record, np.full((1, 8, 8), 0.5), explanation)
+    expected = resample_map(explanation, (40, 80))
+    draw = partial(draw_relevance_map, record, np.full((1, 8, 8), 0.5), explanation)
+    folder = save_explanation(tmp_path, Explanation(record, {"map.png": expected}, draw))
     assert folder.parent == tmp_path / "explanations"
     assert sorted(path.name for path in folder.iterdir()) == ["card.png", "explanation.json", "map.png"]
     assert load_record(folder / "explanation.json") == record
-    expected = resample_map(explanation, (40, 80))
     assert load_map(folder / "map.png") == pytest.approx(expected, abs=0.5 / 65535)
 
 

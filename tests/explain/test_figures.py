@@ -3,14 +3,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from common.explain.figures import (
-    figure_svg,
-    inline_svg,
-    perturbation_figure,
-    precision_recall_figure,
-    roc_figure,
-    training_figure,
-)
+from common.explain.figure_parts import figure_svg, inline_svg
+from common.explain.figures import perturbation_figure, precision_recall_figure, roc_figure, training_figure
 
 HISTORY = [
     {"epoch": 1.0, "stage": "classifier", "train/loss": 0.9, "validation/loss": 1.0, "learning_rate": 0.01},

@@ -1,6 +1,7 @@
 import pytest
 
 from common.explain.blocks import Interval
+from common.explain.metric_facts import title_of
 from common.explain.metric_table import (
     curve_table,
     explainer_table,
@@ -9,7 +10,6 @@ from common.explain.metric_table import (
     number,
     setting_title,
     split_table,
-    title_of,
 )
 
 

@@ -6,31 +6,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.explain.record import build_record, load_record, save_record
-from common.explain.regions import (
-    box_of,
-    find_regions,
-    resample_map,
-    scale_box,
-    scale_point,
-    whole_pixels,
-)
-from common.explain.schema import check_record
+from common.data.placement import Placement
+from common.explain.record import case_record, load_record, save_record
+from common.explain.record_check import NEEDS, check_record
+from common.explain.regions import box_in_source, box_of, find_regions, point_in_source, resample_map
+from common.explain.relevance_map import HOW_TO_READ, add_map
+from common.explain.schema import ArrayFile, Evidence, ExplanationRecord, Prediction
 
 
 def a_record(**changes):
     """Explain a 4 x 4 map with two bright parts over a source image of 40 x 80 pixels."""
-    explanation = np.array([[0.8, 0.6, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0.2], [0, 0, 0, 0.9]])
-    given = {
+    of_map = {"explanation": np.array([[0.8, 0.6, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0.2], [0, 0, 0, 0.9]])}
+    of_map |= {name: value for name, value in changes.items() if name in ("explanation", "mask", "max_regions")}
+    of_case = {
         "method": "xml_explainer_classification",
+        "how_to_read": HOW_TO_READ,
         "case_id": "case 1",
         "image_path": "images/1.png",
         "source_size": (40, 80),
         "classes": ["benign", "malignant"],
         "probabilities": [0.25, 0.75],
-        "explanation": explanation,
     }
-    return build_record(**(given | changes))
+    of_case |= {name: value for name, value in changes.items() if name not in of_map | {"mask": 0, "max_regions": 0}}
+    return add_map(case_record(**of_case), **of_map)
+
+
+def all_over(source):
+    return Placement(source, (0, 0, source[1], source[0]))
 
 
 def test_record_by_pencil():
@@ -140,10 +142,14 @@ def _set(path, value):
         (_set(["evidence", 0, "box"], [0, 0, 81, 10]), r"evidence\[0\].box is \[0, 0, 81, 10\], expected .* 80 x 40"),
         (_set(["evidence", 0, "box"], [5, 0, 5, 10]), r"evidence\[0\].box is"),
         (_set(["evidence", 0, "peak"], [80, 5]), r"evidence\[0\].peak is \[80, 5\], expected \[x, y\] inside"),
-        (_set(["evidence", 0, "kind"], "guess"), r"evidence\[0\].kind is 'guess', expected one of region"),
+        (
+            _set(["evidence", 0, "kind"], "A guess"),
+            r"evidence\[0\].kind is 'A guess', expected a name of small letters",
+        ),
+        (lambda r: r["evidence"][0].pop("peak"), r"the field 'evidence\[0\].peak' is missing"),
         (_set(["prediction", "class"], "benign"), "prediction.class is 'benign', expected 'malignant'"),
         (_set(["schema"], "other"), "not an explanation record"),
-        (_set(["schema_version"], 99), "schema_version is 99, this version reads 1"),
+        (_set(["schema_version"], 99), "schema_version is 99, this version reads 2"),
     ],
 )
 def test_a_broken_record_is_named(change, message):
@@ -185,17 +191,10 @@ def boxes(draw):
 
 
 @given(boxes())
-def test_a_box_goes_to_the_source_and_back(drawn):
-    size, box, source = drawn
-    there = scale_box(box, size, source)
-    assert scale_box(there, source, size) == pytest.approx(box)
-
-
-@given(boxes())
 def test_a_box_in_whole_pixels_covers_the_place_and_stays_inside(drawn):
     size, box, source = drawn
-    exact = scale_box(box, size, source)
-    x0, y0, x1, y1 = whole_pixels(exact, source)
+    exact = all_over(source).box_to_source(box, size)
+    x0, y0, x1, y1 = box_in_source(box, size, all_over(source))
     assert 0 <= x0 < x1 <= source[1]
     assert 0 <= y0 < y1 <= source[0]
     assert x0 <= exact[0] + 1e-6 < x0 + 1
@@ -252,7 +251,7 @@ def test_resampling_by_pencil():
     [((0, 0), (2, 2), (20, 40), [10, 5]), ((1, 1), (2, 2), (20, 40), [30, 15]), ((3, 3), (4, 4), (1, 1), [0, 0])],
 )
 def test_points_go_to_the_pixel_below_their_centre(point, size, target, expected):
-    assert scale_point(point, size, target) == expected
+    assert point_in_source(point, size, all_over(target)) == expected
 
 
 def test_corners_that_touch_are_one_region():
@@ -272,5 +271,11 @@ def test_the_documented_example_is_a_record(repository):
     assert check_record(example, "explanation_json.md")["evidence"][0]["box"] == [196, 120, 288, 216]
     for name in example["map"]:
         assert f"`map.{name}`" in text
-    for name in [*example, *example["evidence"][0], *example["roi"]]:
+    for name in [*ExplanationRecord.__annotations__, *Evidence.__annotations__, *ArrayFile.__annotations__]:
         assert f"`{name}" in text
+    for name in [*Prediction.__annotations__]:
+        assert f"`prediction.{name}`" in text
+    for name in example["roi"]:
+        assert f"`{name}`" in text
+    for kind, fields in NEEDS.items():
+        assert f"| `{kind}` | {', '.join(f'`{field}`' for field in fields)} |" in text

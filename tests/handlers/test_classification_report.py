@@ -104,3 +104,15 @@ def test_one_class_only_leaves_auroc_undefined(tmp_path: Path) -> None:
     table = json.loads((tmp_path / "metrics.json").read_text())["test"]
     assert table["auroc"] == {"value": None, "low": None, "high": None, "n": 6}
     assert table["accuracy"]["value"] is not None
+
+
+def test_several_classes_may_be_present(tmp_path: Path) -> None:
+    """Labels of 0 and 1 for each class: right answers at probability 0.5, and each class against the rest."""
+    probability = np.array([[0.9, 0.2, 0.6], [0.1, 0.7, 0.4], [0.8, 0.6, 0.3], [0.3, 0.1, 0.2]], dtype=np.float32)
+    label = np.array([[1, 0, 1], [0, 1, 1], [0, 1, 0], [1, 0, 0]], dtype=np.float32)
+    replay([ClassificationReport(tmp_path, "test", CLASSES)], steps(probability, label, [1]))
+    table = json.loads((tmp_path / "metrics.json").read_text())["test"]
+    assert table["accuracy"]["value"] == pytest.approx(9 / 12)
+    assert table["auroc/meningioma"]["value"] == 1.0
+    assert table["auroc/glioma"]["value"] == pytest.approx(roc_auc_score(label[:, 0], probability[:, 0]))
+    assert "balanced_accuracy" not in table

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from common.explain import PerturbationCurve
 from common.handlers import ExplanationReport
-from common.handlers.explanation_report import _evenly
+from common.handlers.explanation_report import evenly_chosen
 from tests.handlers.replay import player
 
 A = torch.tensor([[0.1, 0.7], [0.9, 0.8]]).repeat_interleave(2, 0).repeat_interleave(2, 1)
@@ -164,6 +164,34 @@ def test_random_order_lies_between_best_and_worst(tmp_path: Path) -> None:
     assert worst - 1e-9 <= metrics["aopc_random"]["value"] <= 0.18 + 1e-9
 
 
+class MapBeside(nn.Module):
+    """The same network without a say of its map in the decision: image A as it is, whatever the map."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return LitShare()(image)
+
+
+def test_a_network_that_takes_no_map_is_measured_as_far_as_that_goes(tmp_path: Path) -> None:
+    """Its map ranks the patches; there is no map to change, and none to hold still."""
+    report = ExplanationReport(tmp_path / "beside", "test", MapBeside().eval(), [curve()], ("centre",), ITEMS)
+    player([report]).run([step(list(CASES))], max_epochs=1)
+    found = json.loads((tmp_path / "beside" / "metrics.json").read_text())["test"]
+    full, _ = measure(tmp_path / "through", baselines=("centre",))
+    assert not [name for name in found if name.startswith("map_dependence")]
+    assert {name for name in full if not name.startswith("map_dependence")} == set(found)
+    assert found["aopc"]["value"] == pytest.approx(full["aopc"]["value"])
+    held = ExplanationReport(tmp_path / "held", "test", MapBeside().eval(), [curve("fixed")], ())
+    with pytest.raises(ValueError, match="holds a map still, and MapBeside has none"):
+        player([held]).run([step(list(CASES))], max_epochs=1)
+
+
+def test_outputs_without_a_map_are_refused(tmp_path: Path) -> None:
+    batch, _ = step(["bright"])
+    report = ExplanationReport(tmp_path, "test", LitShare().eval(), [curve()], ())
+    with pytest.raises(ValueError, match="outputs are evidence, expected 'explanation' among them: without a map"):
+        player([report]).run([(batch, {"evidence": torch.zeros(1, 2)})], max_epochs=1)
+
+
 def test_patients_are_drawn_whole(tmp_path: Path) -> None:
     """Energies 0.36 and 0.04: from two patients the interval spans both, from one there is nothing to draw."""
     apart, _ = measure(tmp_path / "apart", baselines=())
@@ -192,7 +220,7 @@ def test_a_second_run_forgets_the_first(tmp_path: Path) -> None:
     [("abcde", 2, "ae"), ("abcde", 3, "ace"), ("abcde", 5, "abcde"), ("abcde", 9, "abcde"), ("abcde", 1, "a")],
 )
 def test_cases_are_chosen_evenly(names: str, count: int, chosen: str) -> None:
-    assert _evenly(list(names), count) == set(chosen)
+    assert evenly_chosen(list(names), count) == set(chosen)
 
 
 @pytest.mark.parametrize(

@@ -86,13 +86,19 @@ def test_unlabelled_images_of_unknown_origin(tmp_path: Path) -> None:
     assert not {"label", "roi", "patient_id"} & set(record(tmp_path, "x1"))
 
 
-def test_the_limit_is_kept_over_batches_and_begins_anew(tmp_path: Path) -> None:
+def test_the_limit_of_cards_is_kept_over_batches_and_begins_anew(tmp_path: Path) -> None:
     engine = player([saver(tmp_path / "run", max_cards=3)])
     steps = [step(), step()]
     steps[1][0]["case_id"] = ["scan3", "scan4"]
     engine.run(steps, max_epochs=1)
     written = tmp_path / "run" / "explanations"
-    assert sorted(path.name for path in written.iterdir()) == ["scan1", "scan2", "scan3"]
+    assert sorted(path.parent.name for path in written.glob("*/card.png")) == ["scan1", "scan2", "scan3"]
+    assert sorted(path.parent.name for path in written.glob("*/explanation.json")) == [
+        "scan1",
+        "scan2",
+        "scan3",
+        "scan4",
+    ]
     steps[0][0]["case_id"] = ["scan5", "scan6"]
     engine.run(steps[:1], max_epochs=1)
-    assert {"scan5", "scan6"} <= {path.name for path in written.iterdir()}, "a second run has its own limit"
+    assert {"scan5", "scan6"} <= {path.parent.name for path in written.glob("*/card.png")}, "a second run has its own"

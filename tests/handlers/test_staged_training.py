@@ -78,6 +78,32 @@ def test_frozen_means_bit_identical(tmp_path: Path, epochs: tuple[int, ...], fro
     assert not any(same[key] for key in same if not key.startswith(frozen) and key.endswith("weight"))
 
 
+@pytest.mark.parametrize("named", ["classifier", "classifier.1"])
+def test_frozen_norm_keeps_its_statistics_and_learns_its_weights(tmp_path: Path, named: str) -> None:
+    """In a stage that trains both parts, the batch norm of the one named (itself, or what holds it) does not drift."""
+    trainer = build(tmp_path, epochs=(0, 0, 1), freeze_norm=[named])
+    before = {k: v.clone() for k, v in trainer.network.state_dict().items()}
+    trainer.run()
+    after = torch.load(tmp_path / "checkpoints" / "last.pt", weights_only=True)["network"]
+    same = {key for key in before if torch.equal(before[key], after[key])} - {"explainer.0.bias"}
+    # (a bias in front of a batch norm that uses the batch's statistics has no gradient)
+    assert same == {f"classifier.1.{key}" for key in ("running_mean", "running_var", "num_batches_tracked")}
+
+
+def test_frozen_norm_normalises_with_the_kept_statistics(tmp_path: Path) -> None:
+    """In the first training step: with the statistics that a new layer has, 0 and 1, it hands on what it is given."""
+    seen: dict[bool, bool] = {}
+    for frozen in (False, True):
+        trainer = build(tmp_path / str(frozen), epochs=(0, 1, 0), freeze_norm=["explainer"] if frozen else [])
+
+        def compare(layer: Any, inputs: Any, output: torch.Tensor, frozen: bool = frozen) -> None:
+            seen.setdefault(frozen, torch.allclose(output, inputs[0] / (1 + layer.eps) ** 0.5))
+
+        trainer.network.explainer[1].register_forward_hook(compare)
+        trainer.run()
+    assert seen == {False: False, True: True}
+
+
 def test_best_weights_of_a_stage_start_the_next(tmp_path: Path) -> None:
     # With this learning rate the classifier's validation loss gets worse after its best epoch.
     trainer = build(tmp_path, epochs=(4, 1, 0), learning_rate=0.5)
@@ -124,13 +150,14 @@ def test_early_stopping_ends_a_stage(tmp_path: Path) -> None:
     assert rates[-1] < rates[0], "the plateau scheduler must act before the stage ends"
 
 
+@pytest.mark.parametrize("freeze_norm", [(), ("classifier",)])
 @pytest.mark.parametrize("iteration", [1, 4, 5, 8, 9, 14, 20])
-def test_resumed_equals_uninterrupted(tmp_path: Path, iteration: int) -> None:
+def test_resumed_equals_uninterrupted(tmp_path: Path, iteration: int, freeze_norm: tuple[str, ...]) -> None:
     """Four iterations make an epoch and two epochs a stage: kills in the middle of each, and at their borders."""
-    build(tmp_path / "whole").run()
+    build(tmp_path / "whole", freeze_norm=freeze_norm).run()
     with pytest.raises(Killed):
-        build(tmp_path / "killed", extra_handlers=[KillAt(iteration)]).run()
-    build(tmp_path / "killed", resume=True).run()
+        build(tmp_path / "killed", freeze_norm=freeze_norm, extra_handlers=[KillAt(iteration)]).run()
+    build(tmp_path / "killed", freeze_norm=freeze_norm, resume=True).run()
     assert history(tmp_path / "killed") == history(tmp_path / "whole")
     for name in ("model.pt", "3_joint.pt"):
         whole, resumed = (
@@ -155,4 +182,4 @@ def test_resuming_with_other_stages_is_refused(tmp_path: Path) -> None:
 def test_starting_anew_beside_an_old_checkpoint_warns(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     build(tmp_path, epochs=(1, 0, 0)).run()
     build(tmp_path, epochs=(1, 0, 0)).run()
-    assert "pass --resume true" in caplog.text
+    assert "pass --resume True" in caplog.text

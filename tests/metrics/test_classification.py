@@ -26,7 +26,7 @@ def test_four_cases_by_pencil():
     positive = np.array([0.1, 0.6, 0.4, 0.8])
     scores = classification_scores(np.stack([1 - positive, positive], axis=1), [0, 0, 1, 1])
     assert scores == pytest.approx(
-        {"accuracy": 0.5, "balanced_accuracy": 0.5, "auroc": 0.75, "average_precision": 5 / 6, "f1": 0.5}
+        {"accuracy": 0.5, "balanced_accuracy": 0.5, "kappa": 0, "auroc": 0.75, "average_precision": 5 / 6, "f1": 0.5}
     )
 
 
@@ -38,6 +38,7 @@ def test_two_classes_are_scikit_learns(seed):
         {
             "accuracy": sk.accuracy_score(labels, predicted),
             "balanced_accuracy": sk.balanced_accuracy_score(labels, predicted),
+            "kappa": sk.cohen_kappa_score(labels, predicted),
             "auroc": sk.roc_auc_score(labels, probabilities[:, 1]),
             "average_precision": sk.average_precision_score(labels, probabilities[:, 1]),
             "f1": sk.f1_score(labels, predicted),
@@ -53,6 +54,7 @@ def test_four_classes_are_scikit_learns_macro_means(seed):
         {
             "accuracy": sk.accuracy_score(labels, predicted),
             "balanced_accuracy": sk.balanced_accuracy_score(labels, predicted),
+            "kappa": sk.cohen_kappa_score(labels, predicted),
             "auroc": sk.roc_auc_score(labels, probabilities, multi_class="ovr", average="macro"),
             "average_precision": sk.average_precision_score(np.eye(4)[labels], probabilities, average="macro"),
             "f1": sk.f1_score(labels, predicted, average="macro"),
@@ -101,7 +103,7 @@ def test_intervals_are_those_of_resampling_and_scoring_each():
     assert table["auroc"] == pytest.approx(slow.as_record())
     assert table["auroc"] == pytest.approx(table["auroc/malignant"])
     assert set(table) == {
-        *("accuracy", "balanced_accuracy", "auroc", "average_precision", "f1"),
+        *("accuracy", "balanced_accuracy", "kappa", "auroc", "average_precision", "f1"),
         *("auroc/benign", "auroc/malignant"),
     }
     for record in table.values():
@@ -111,10 +113,29 @@ def test_intervals_are_those_of_resampling_and_scoring_each():
 
 def test_one_class_leaves_ranking_undefined_and_accuracy_defined():
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
-    assert set(classification_scores(probabilities, [0, 0])) == {"accuracy", "balanced_accuracy", "f1"}
+    assert set(classification_scores(probabilities, [0, 0])) == {"accuracy", "balanced_accuracy", "kappa", "f1"}
     table = classification_table(probabilities, [0, 0], ["a", "b"], n_resamples=20)
     assert table["auroc"] == {"value": None, "low": None, "high": None, "n": 2}
     assert table["accuracy"]["value"] == 0.5
+
+
+def test_kappa_intervals_are_those_of_resampling_and_scoring_each():
+    probabilities, labels = _case(30, 3, 8)
+    table = classification_table(probabilities, labels, ["a", "b", "c"], seed=2, n_resamples=100)
+    slow = bootstrap_interval(
+        lambda p, y: sk.cohen_kappa_score(y, p.argmax(axis=1)), probabilities, labels, n_resamples=100, seed=2
+    )
+    assert table["kappa"] == pytest.approx(slow.as_record())
+
+
+def test_auroc_of_an_opinion_is_that_of_its_mean():
+    """Evidence 0.6 against 0 is a clearer opinion than 32 against 29; a softmax of evidence says the opposite."""
+    alpha = np.array([[1.2, 2.0], [5.0, 7.5], [30.0, 33.0], [1.0, 1.6], [9.0, 4.0]])
+    labels = [1, 0, 0, 1, 0]
+    softmax = np.exp(alpha) / np.exp(alpha).sum(axis=1, keepdims=True)
+    # source of both values: KarryRen/UML
+    assert classification_scores(alpha / alpha.sum(axis=1, keepdims=True), labels)["auroc"] == 1.0
+    assert classification_scores(softmax, labels)["auroc"] == pytest.approx(0.33333333333333337)
 
 
 def test_better_scores_never_lower_the_area():

@@ -147,6 +147,23 @@ def test_a_range_that_the_outputs_leave_is_noticed(folder):
     assert problem.endswith("the metadata states 0.0 to 0.001")
 
 
+@pytest.mark.parametrize(
+    ("settings", "problems"),
+    [
+        ({"classifier": "vgg"}, []),
+        ({"classes": ["a", "b", "c"]}, ["pred: shape is (2, 3), the metadata states (2, 2)"]),
+    ],
+)
+def test_the_network_is_built_with_the_settings_of_its_training(folder, settings, problems):
+    """As export and packing build it: what has been trained is what the metadata must describe."""
+    shrink(folder)
+    (folder / "models").mkdir()
+    (folder / "models" / "settings.json").write_text(json.dumps({**settings, "unknown_to_inference": 1}))
+    network = network_check.build_network(Bundle(folder))
+    assert type(network.classifier).__name__ == ("GatedVGG" if "classifier" in settings else "GatedResNet")
+    assert list(network_check.network_matches_metadata(Bundle(folder))) == problems
+
+
 def test_overlays_are_checked_over_their_base(folder):
     combinations = dict(zip(Bundle(folder).configs, config_combinations(Bundle(folder)), strict=True))
     assert combinations["train"] == ("train",)

@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from common.utils.config_check import CheckConfig, check_config, declared_ids, resolved_config
+from common.utils.config_check import CheckConfig, check_config, check_overrides, declared_ids, resolved_config
 from common.utils.messages import PlainError, root_cause
 
 GOOD = {
@@ -75,6 +76,52 @@ def test_a_callable_in_callable_mode_may_lack_arguments():
 
 def test_metadata_and_private_ids_need_no_reference():
     assert check_config(parser_with({"_meta_": {"note": "@nowhere"}, "_desc_": "words"})) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "typed"),
+    [
+        *((text, "True") for text in ("true", "TRUE", "yes", "on")),
+        *((text, "False") for text in ("false", "FALSE", "no", "off")),
+        *((text, "'$None'") for text in ("null", "none", "NULL")),
+    ],
+)
+def test_a_word_that_stands_for_a_value_is_refused_with_what_to_type(value, typed):
+    (problem,) = check_overrides({"train::optimizer::nesterov": value}, parser_with({}))
+    assert problem == (
+        f"train::optimizer::nesterov: '{value}' is only a text here; type {typed}, or '$\"{value}\"' for the word"
+    )
+
+
+@pytest.mark.parametrize("value", [True, False, 0, "$None", '$"none"', "nothing", "trues", ["none"], {}, ""])
+def test_values_and_other_texts_pass(value):
+    assert check_overrides({"keys": value}, parser_with({})) == []
+
+
+@pytest.mark.parametrize(("typed", "value"), [("False", False), ("True", True), ("$None", None), ('$"no"', "no")])
+def test_what_the_messages_advise_has_its_effect(typed, value):
+    """The command line's own parser makes of it what passes the check and becomes the value."""
+    override = {"keys": DefaultParseValue(typed)}
+    assert check_overrides(override, parser_with({})) == []
+    assert parser_with(override).get_parsed_content("keys") == value
+
+
+IGNORED = "MONAI ignores an option that is None; for nothing type '$None'"
+
+
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [
+        ("learning_rate", ""),
+        ("train#optimizer#lr", ""),
+        ("lerning_rate", "; the configuration has no such id; did you mean 'learning_rate'?"),
+        ("train::optimzer::lr", "; the configuration has no such id; did you mean 'optimizer'?"),
+        ("train#optimizer#parms", "; the configuration has no such id; did you mean 'params'?"),
+        ("zzz", "; the configuration has no such id"),
+    ],
+)
+def test_an_option_that_monai_drops_is_refused(name, end):
+    assert check_overrides({name: None}, parser_with({})) == [f"{name}: {IGNORED}{end}"]
 
 
 def test_a_declared_id_may_stand_unreferenced():
@@ -161,6 +208,21 @@ def test_on_the_command_line_the_message_is_the_end_of_a_short_output(tmp_path):
     assert "Traceback" not in done.stderr
     last = done.stderr.rstrip().splitlines()[-1]
     assert last.endswith("did you mean 'learning_rate'?")
+
+
+def test_on_the_command_line_what_would_be_misunderstood_is_refused(tmp_path):
+    """Text instead of a value, and names that MONAI drops before the configuration can miss them; all at once."""
+    options = ["--keys", "false", "--train::scale::minv", "null", "--learning_rate", "None", "--lerning_rate", "None"]
+    done = run_bundle(tmp_path, *options)
+    assert done.returncode == 1
+    assert "ran with" not in done.stdout
+    assert done.stderr.rstrip().splitlines()[-5:] == [
+        "Error: the configuration has 4 problems, nothing was run",
+        "keys: 'false' is only a text here; type False, or '$\"false\"' for the word",
+        "train::scale::minv: 'null' is only a text here; type '$None', or '$\"null\"' for the word",
+        f"learning_rate: {IGNORED}",
+        f"lerning_rate: {IGNORED}; the configuration has no such id; did you mean 'learning_rate'?",
+    ]
 
 
 def test_on_the_command_line_other_errors_end_with_their_reason(tmp_path):

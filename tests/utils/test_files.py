@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import signal
@@ -15,12 +14,17 @@ from typing import Any
 
 import pytest
 
-from common.utils import files
-from common.utils.files import update_json, write_atomic, write_json, write_text
+from common.utils.files import ABANDONED_AFTER, update_json, write_atomic, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def age(path: Path, seconds: float) -> None:
+    """Let a file look as if it had not been changed for so long."""
+    changed = path.stat().st_mtime - seconds
+    os.utime(path, (changed, changed))
 
 
 def test_text_is_written_in_utf8_and_folders_are_made(tmp_path: Path) -> None:
@@ -104,13 +108,14 @@ def test_an_interruption_leaves_nothing_behind(tmp_path: Path, error: type[BaseE
     assert (tmp_path / "a.txt").read_text() == "old"
 
 
-def test_leftovers_of_a_killed_process_go_with_the_next_write(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_go_with_a_later_write(tmp_path: Path) -> None:
     """Those of this file only; and not before the new file is in place."""
     path = tmp_path / "model[1].pt"
     others = [".model[1].pt.notes.tmp", ".model[2].pt.abcd1234.tmp", ".model[1].ptabcd1234.tmp", "model[1].pt.tmp"]
     leftovers = [".model[1].pt.abcd1234.tmp", ".model[1].pt.____0000.tmp"]
     for name in [*others, *leftovers]:
         (tmp_path / name).write_text("x")
+        age(tmp_path / name, ABANDONED_AFTER + 60)
 
     def fail(file: Any) -> None:
         raise OSError(errno.ENOSPC, "full")
@@ -123,7 +128,7 @@ def test_leftovers_of_a_killed_process_go_with_the_next_write(tmp_path: Path) ->
 
 
 def test_a_file_that_another_process_is_writing_is_left_alone(tmp_path: Path) -> None:
-    """Its lock says so; the same holds for a nested write of the same file in this process."""
+    """What was changed within the hour; such as in a nested write of the same file."""
     path, inner = tmp_path / "a.txt", []
 
     def write(file: Any) -> None:
@@ -137,33 +142,19 @@ def test_a_file_that_another_process_is_writing_is_left_alone(tmp_path: Path) ->
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_a_file_taken_for_a_leftover_before_it_was_locked_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The moment between making and locking a file, with another process tidying up in it."""
-    lock, rival = files._lock, iter((True, False))
+def test_an_open_file_is_never_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows would refuse; so the file is closed, with all its content, before it is put in place."""
+    opened: list[Any] = []
+    replace = os.replace
 
-    def slow(file: Any, wait: bool) -> bool:
-        if wait and next(rival):
-            os.unlink(os.readlink(f"/proc/self/fd/{file.fileno()}"))
-        return lock(file, wait)
+    def strict(source: Any, target: Any) -> None:
+        assert opened[0].closed
+        assert Path(source).read_bytes() == b"all of it"
+        replace(source, target)
 
-    monkeypatch.setattr(files, "_lock", slow)
-    write_text(tmp_path / "a.txt", "x")
-    assert (tmp_path / "a.txt").read_text() == "x"
-    assert names(tmp_path) == ["a.txt"]
-
-
-def test_without_locks_files_are_written_and_leftovers_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some network drives know no locks: then nobody can tell what is left over."""
-
-    def unsupported(*arguments: Any) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr(fcntl, "flock", unsupported)
-    (tmp_path / ".a.txt.abcd1234.tmp").write_text("x")
-    write_text(tmp_path / "a.txt", "x")
-    assert names(tmp_path) == [".a.txt.abcd1234.tmp", "a.txt"]
+    monkeypatch.setattr("os.replace", strict)
+    write_atomic(tmp_path / "a.txt", lambda file: (opened.append(file), file.write(b"all of it")))
+    assert (tmp_path / "a.txt").read_bytes() == b"all of it"
 
 
 def test_a_real_kill(tmp_path: Path, repository: Path) -> None:
@@ -180,10 +171,14 @@ def test_a_real_kill(tmp_path: Path, repository: Path) -> None:
     child = subprocess.run([sys.executable, "-c", program, str(path)], cwd=repository, timeout=60, check=False)
     assert child.returncode == -signal.SIGKILL
     assert path.read_text() == "old"
-    assert len(names(tmp_path)) == 2
+    (leftover,) = tmp_path.glob(".a.txt.*.tmp")
+    age(leftover, ABANDONED_AFTER - 60)
     write_text(path, "new")
+    assert leftover.exists(), "its process might be alive"
+    age(leftover, 120)
+    write_text(path, "newer")
     assert names(tmp_path) == ["a.txt"]
-    assert path.read_text() == "new"
+    assert path.read_text() == "newer"
 
 
 def test_json_is_indented_and_ends_with_a_line(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@ import json
 from pathlib import Path
 
 import pytest
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow, run
 
-from common.utils.workflow import bundle_root, on_command_line, running_parser, running_workflow
+from common.utils.workflow import bundle_root, given_overrides, on_command_line, running_parser, running_workflow
 
 HERE = {"_target_": "common.utils.workflow.running_parser"}
 
@@ -26,6 +26,7 @@ def test_nothing_runs_here():
     assert running_workflow() is None
     assert bundle_root() == "."
     assert not on_command_line()
+    assert given_overrides() == {}
 
 
 def workflow_in(folder: Path, config_folder: str) -> ConfigWorkflow:
@@ -56,3 +57,12 @@ def test_the_bundle_is_found_from_inside_its_folders(tmp_path, monkeypatch):
     workflow = ConfigWorkflow(config_file="train.json", workflow_type="train", logging_file=False)
     workflow.initialize()
     assert workflow.run()[0] == str(tmp_path)
+
+
+def test_overrides_are_found_as_given_also_those_that_monai_drops(tmp_path):
+    here = {"_target_": "common.utils.workflow.given_overrides"}
+    config = {"file": "", "rate": 1, "overrides": here, "run": ["$open(@file, 'w').write(repr(@overrides))"]}
+    (tmp_path / "train.json").write_text(json.dumps(config))
+    given = {"file": str(tmp_path / "seen.txt"), "rate": "false", "lerning_rate": None}
+    run(config_file=str(tmp_path / "train.json"), **given)
+    assert (tmp_path / "seen.txt").read_text() == repr(given)

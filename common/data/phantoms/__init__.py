@@ -1,5 +1,13 @@
 """Generators of data sets that need no licence, for demonstrations and tests."""
 
+from common.data.phantoms.balance import balanced_label
+from common.data.phantoms.fundus import FundusSample, fundus_label, make_fundus
+from common.data.phantoms.fundus_dataset import write_fundus
+from common.data.phantoms.fundus_scene import Ellipse, FundusScene
+from common.data.phantoms.fundus_settings import FUNDUS_PRESETS, FundusSettings
+from common.data.phantoms.mammogram import BreastFacts, Mammogram, breast_facts, make_mammogram
+from common.data.phantoms.mammogram_dataset import write_mammograms
+from common.data.phantoms.mammogram_settings import MAMMOGRAM_PRESETS, MammogramSettings
 from common.data.phantoms.polygons import CIRCLE, PlacedShape, StarPolygon, rasterise, star_edges, star_vertices
 from common.data.phantoms.shapes import Scene, ShapesSample, draw_scene, label_of, make_sample, sample_scene
 from common.data.phantoms.shapes_dataset import assign_splits, write_shapes
@@ -8,21 +16,37 @@ from common.data.phantoms.stamped_folder import is_current, make_folder
 
 __all__ = [
     "CIRCLE",
+    "FUNDUS_PRESETS",
+    "MAMMOGRAM_PRESETS",
     "PRESETS",
+    "BreastFacts",
+    "Ellipse",
+    "FundusSample",
+    "FundusScene",
+    "FundusSettings",
+    "Mammogram",
+    "MammogramSettings",
     "PlacedShape",
     "Scene",
     "ShapesSample",
     "ShapesSettings",
     "StarPolygon",
     "assign_splits",
+    "balanced_label",
+    "breast_facts",
     "draw_scene",
+    "fundus_label",
     "is_current",
     "label_of",
     "make_folder",
+    "make_fundus",
+    "make_mammogram",
     "make_sample",
     "rasterise",
     "sample_scene",
     "star_edges",
     "star_vertices",
+    "write_fundus",
+    "write_mammograms",
     "write_shapes",
 ]

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from common.data.phantoms.balance import balanced_label
 from common.data.phantoms.polygons import PlacedShape, Raster, StarPolygon, rasterise
 from common.data.phantoms.shapes_settings import ShapesSettings
 
@@ -76,16 +77,9 @@ class _Figure:
 
 
 def label_of(settings: ShapesSettings, index: int) -> int:
-    """Return the class of an image without making it.
-
-    Images come in pairs (2k, 2k + 1). Positives are dealt out evenly to the pairs, so that the first n images (n even)
-    hold round(n * positive_fraction) of them; which image of a pair is which is tossed, so that the class does not
-    follow from the number being odd.
-    """
+    """Return the class of an image without making it; see :func:`balanced_label`."""
     toss = int(_stream(settings.seed, index // 2, _TOSS).integers(2))
-    place = index ^ toss
-    before, after = (math.floor(n * settings.positive_fraction + 0.5) for n in (place, place + 1))
-    return after - before
+    return balanced_label(index, settings.positive_fraction, toss)
 
 
 def make_sample(settings: ShapesSettings, index: int) -> ShapesSample:

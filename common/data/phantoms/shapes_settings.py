@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
+from common.data.phantoms.options import at_least, is_list, plain_options, read_options, read_pair, read_scalar
 from common.data.phantoms.polygons import CIRCLE, TRIANGLE, StarPolygon, step_choices
-from common.utils.messages import did_you_mean
 
 __all__ = ["PRESETS", "ShapesSettings"]
 
@@ -134,22 +133,12 @@ class ShapesSettings:
         Raises:
             ValueError: for an unknown name (a similar one is suggested), or a value that is out of range.
         """
-        if preset not in PRESETS:
-            hint = did_you_mean(preset, PRESETS) or "; there are: " + ", ".join(PRESETS)
-            raise ValueError(f"there is no preset '{preset}'{hint}")
-        options = {**PRESETS[preset], **options}
-        known = {field.name: field.default for field in dataclasses.fields(cls)}
-        for name in options:
-            if name not in known:
-                hint = did_you_mean(name, known) or "; there are: " + ", ".join(known)
-                raise ValueError(f"there is no setting '{name}'{hint}")
-        return cls(**{name: _read(name, known[name], value) for name, value in options.items()})
+        return cls(**read_options(cls, options, PRESETS, preset, _read))
 
     def to_options(self) -> dict[str, Any]:
         """Return all settings as plain JSON values, which `from_options` reads back to the same settings."""
-        options = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        plain = {name: str(value) if isinstance(value, StarPolygon) else value for name, value in options.items()}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+        options = plain_options(self)
+        return {name: str(value) if isinstance(value, StarPolygon) else value for name, value in options.items()}
 
     @cached_property
     def distractors(self) -> dict[int, list[StarPolygon]]:
@@ -182,11 +171,11 @@ class ShapesSettings:
         return (colour,) * self.channels if isinstance(colour, int) else tuple(colour)
 
     def _check_numbers(self) -> None:
-        _at_least(1, count=self.count, tries=self.tries, shapes=self.shapes[0], targets=self.targets[0])
-        _at_least(0, seed=self.seed, noise=self.noise)
-        _at_least(1, stroke=self.stroke, height=self.size[0], width=self.size[1])
-        _at_least(3, vertices=self.vertices[0])
-        _at_least(2, radius=self.radius[0])
+        at_least(1, count=self.count, tries=self.tries, shapes=self.shapes[0], targets=self.targets[0])
+        at_least(0, seed=self.seed, noise=self.noise)
+        at_least(1, stroke=self.stroke, height=self.size[0], width=self.size[1])
+        at_least(3, vertices=self.vertices[0])
+        at_least(2, radius=self.radius[0])
         for name in ("shapes", "targets", "vertices", "radius"):
             low, high = getattr(self, name)
             if low > high:
@@ -267,12 +256,6 @@ def _differ(levels: tuple[int, ...], others: tuple[int, ...]) -> bool:
     return max(abs(a - b) for a, b in zip(levels, others, strict=True)) >= MINIMUM_CONTRAST
 
 
-def _at_least(least: float, **values: float) -> None:
-    for name, value in values.items():
-        if not value >= least:
-            raise ValueError(f"{name}={value}: expected at least {least}")
-
-
 def _read(name: str, default: Any, value: Any) -> Any:
     """Turn a plain value into the type of its setting, or say what was expected."""
     if name in ("outside", "colour", "target_colour") and value is None:
@@ -280,24 +263,7 @@ def _read(name: str, default: Any, value: Any) -> Any:
     if name in ("target", "outside"):
         return StarPolygon.parse(str(value))
     if name in ("background", "colour", "target_colour"):
-        return tuple(_scalar(name, level, int) for level in value) if _is_list(value) else _scalar(name, value, int)
-    if isinstance(default, tuple):
-        values = value if _is_list(value) else (value, value)
-        if len(values) != 2:
-            raise ValueError(f"{name}={value}: expected one number, or two separated by a comma")
-        return tuple(_scalar(name, number, type(default[0])) for number in values)
-    return _scalar(name, value, type(default))
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)
-
-
-def _scalar(name: str, value: Any, expected: type[Any]) -> Any:
-    """Return the value as the expected type; a whole number will do as a real one, but nothing else is converted."""
-    if expected is float and type(value) is int:
-        value = float(value)
-    if type(value) is not expected or (expected is float and not math.isfinite(value)):
-        words = {int: "a whole number", float: "a number", bool: "True or False", str: "a word"}
-        raise ValueError(f"{name}={value!r}: expected {words[expected]}")
-    return value
+        return (
+            tuple(read_scalar(name, level, int) for level in value) if is_list(value) else read_scalar(name, value, int)
+        )
+    return read_pair(name, default, value) if isinstance(default, tuple) else read_scalar(name, value, type(default))

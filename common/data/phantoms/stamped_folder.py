@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -10,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from common.utils.files import write_json
 
@@ -46,7 +47,7 @@ def make_folder(folder: str | Path, settings: Mapping[str, Any], write: Callable
         return False
     _refuse_foreign(final)
     final.parent.mkdir(parents=True, exist_ok=True)
-    with _alone_in(final.parent):
+    with _alone_with(final):
         if is_current(final, settings):  # another process, of a parallel training say, has just made it
             return False
         _replace(final, settings, write)
@@ -71,15 +72,17 @@ def _replace(final: Path, settings: Mapping[str, Any], write: Callable[[Path], N
 
 
 @contextmanager
-def _alone_in(parent: Path) -> Iterator[None]:
-    """Wait until no other process makes a folder here. The lock goes with the process, even if that is killed."""
-    handle = os.open(parent, os.O_RDONLY)
+def _alone_with(folder: Path) -> Iterator[None]:
+    """Wait until no other process makes this folder. The lock goes with the process, even if that is killed."""
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    with suppress(OSError):  # some network drives know no locks; a single process needs none
+        lock.acquire()
     try:
-        with suppress(OSError):  # some network drives know no locks; a single process needs none
-            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(handle)
+        with suppress(OSError):  # Windows removes it at the release
+            os.unlink(lock.lock_file)
+        lock.release()
 
 
 def _read_stamp(folder: Path) -> dict[str, Any] | None:

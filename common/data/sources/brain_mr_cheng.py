@@ -12,6 +12,8 @@ from common.data.splits import subset
 from common.data.tables import read_table, require_columns
 
 CLASSES = ["meningioma", "glioma", "pituitary"]
+# One-bit masks: black and white.
+STRUCTURES = [{"name": "background", "values": [0]}, {"name": "tumour", "values": [255]}]
 COLUMNS = ["id", "image", "mask", "label", "x1", "y1", "x2", "y2", "split_group"]
 
 
@@ -72,6 +74,7 @@ def convert(
         "name": "brain_mr_cheng",
         "task": "multiclass",
         "classes": CLASSES,
+        "structures": STRUCTURES,
         "source": "Jun Cheng, figshare 1512427",
         "licence": "CC BY 4.0 as stated on figshare",
         "split": "slice-block split (patient ids not available)",

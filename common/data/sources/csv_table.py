@@ -10,6 +10,7 @@ from common.data.datalist import case_id_from
 from common.data.datalist_checks import SECTIONS, suggestion
 from common.data.errors import DatalistError
 from common.data.sources.finish import finish, split_items
+from common.data.structures import parse_structures
 from common.data.tables import Row, read_table, require_columns
 
 # Words for the three splits found in published tables.
@@ -28,6 +29,7 @@ def convert(
     separator: str | None = None,
     classes: str | Sequence[str] | None = None,
     mask: str | None = None,
+    structures: str | Mapping[str, Any] | None = None,
     boxes: str | Sequence[str] | None = None,
     patient: str | None = None,
     group: str | None = None,
@@ -48,6 +50,10 @@ def convert(
         python -m scripts.prepare csv --root chest --label edema,mass,nodule --patient subject
         python -m scripts.prepare csv --root chest --label findings --separator "|" --classes edema,mass,nodule
 
+    Masks of several structures, for networks that segment, need to say which pixel value means what:
+
+        python -m scripts.prepare csv --root eyes --mask mask --structures background=255,rim=128,cup=0
+
     Args:
         root: the folder; paths in the table start here.
         out: the datalist to write; default ROOT/datalist.json.
@@ -56,7 +62,10 @@ def convert(
         label: column with the class; several, separated by commas, each with 0 or 1, for a multi-label task.
         separator: what stands between the names if the label column holds several ("|"); none present is an empty cell.
         classes: names of the classes, in the wanted order; default the labels found, sorted.
-        mask: column with the path of the region-of-interest mask; may be empty in some rows.
+        mask: column with the path of the mask; may be empty in some rows. Without structures it marks a region of
+            interest in white.
+        structures: the pixel values of the masks, the background first: name=value, separated by commas; several
+            values of one structure as name=value+value.
         boxes: the four columns of a box in pixels, "x0,y0,x1,y1"; rows with the same image add their boxes up.
         patient: column with the patient; no patient gets into two splits.
         group: column with a coarser group, such as the hospital, to keep together instead of the patient.
@@ -77,6 +86,7 @@ def convert(
         raise DatalistError(f"boxes names {len(box_columns)} columns ({', '.join(box_columns)}), expected x0,y0,x1,y1")
     optional = [column for column in (mask, patient, group, split) if column]
     require_columns(rows, [image, *label_columns, *box_columns, *optional], source)
+    label_map = _label_map(structures, mask)
     _refuse_empty(rows, [image, *(column for column in (patient, group, split) if column)], source)
     labels, names, task = _labels(rows, label_columns, separator, _names(classes), source)
 
@@ -111,6 +121,7 @@ def convert(
         "source": source.name,
         "split": by,
         "seed": seed,
+        **label_map,
     }
     return finish(folder, out, sections, meta)
 
@@ -133,6 +144,18 @@ def _names(value: str | Sequence[str] | None) -> list[str]:
         return []
     parts = value.split(",") if isinstance(value, str) else value
     return [str(part).strip() for part in parts]
+
+
+def _label_map(structures: str | Mapping[str, Any] | None, mask: str | None) -> dict[str, Any]:
+    """Return what the datalist's meta says about the masks; nothing for regions of interest."""
+    if structures is None:
+        return {}
+    if not mask:
+        raise DatalistError(f"structures is '{structures}', but no column with masks is named; add --mask <column>")
+    try:
+        return {"structures": parse_structures(structures)}
+    except ValueError as error:
+        raise DatalistError(str(error)) from None
 
 
 def _refuse_empty(rows: Sequence[Row], columns: Sequence[str], source: Path) -> None:

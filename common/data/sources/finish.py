@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +13,8 @@ from common.data.datalist import load_section, write_datalist
 from common.data.datalist_checks import SECTIONS
 from common.data.errors import DatalistError
 from common.data.splits import grouped_split
+
+logger = logging.getLogger(__name__)
 
 
 def split_items(
@@ -39,7 +43,9 @@ def split_items(
         split = grouped_split([item["label"] for item in items], groups, dict(zip(SECTIONS, shares, strict=True)), seed)
     except ValueError as error:
         raise DatalistError(f"the cases cannot be split: {error}") from None
-    return {name: [items[index] for index in indices] for name, indices in split.items()}
+    sections = {name: [items[index] for index in indices] for name, indices in split.items()}
+    _warn_of_absent_labels(sections)
+    return sections
 
 
 def finish(
@@ -65,3 +71,17 @@ def finish(
         if items:
             load_section(path, name)
     return path
+
+
+def _warn_of_absent_labels(sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Say which labels a split lacks, as where all cases of a class come from one patient."""
+    found = {name: {json.dumps(item["label"]) for item in items} for name, items in sections.items() if items}
+    for label in sorted(set().union(*found.values())):
+        absent = [name for name, labels in found.items() if label not in labels]
+        # Combinations of several labels are often unique; only a single label is a class.
+        if absent and not label.startswith("["):
+            logger.warning(
+                "no case with label %s in %s: its cases are too few, or of too few patients, to be divided",
+                label,
+                ", ".join(absent),
+            )

@@ -29,6 +29,7 @@ function sortTable(table, head, column) {
 
 // The gallery: sorting, filtering, and a dialog with the whole card.
 const orders = {
+  uncertain: (item) => [-Number(item.uncertainty || 0)],
   wrong: (item) => [-(item.outcome === "wrong"), -Number(item.error || 0), Number(item.confidence)],
   unsure: (item) => [Number(item.confidence)],
   sure: (item) => [-Number(item.confidence)],
@@ -41,6 +42,9 @@ function compareItems(key, a, b) {
   return differs >= 0 ? left[differs] - right[differs] : a.name.localeCompare(b.name, undefined, { numeric: true });
 }
 
+// What is told of a case under a name: several classes where more than one may be present.
+const told = (item, name) => (name === "outcome" ? [item.dataset.outcome] : JSON.parse(item.dataset[name]));
+
 const gallery = document.querySelector("[data-gallery]");
 if (gallery) {
   const list = gallery.querySelector("ul");
@@ -49,7 +53,7 @@ if (gallery) {
     const items = [...list.children].sort((a, b) => compareItems(controls.sort.value, a.dataset, b.dataset));
     list.append(...items);
     const wanted = ["true", "predicted", "outcome"].map((name) => [name, controls[name].value]);
-    for (const item of items) item.hidden = wanted.some(([name, value]) => value && item.dataset[name] !== value);
+    for (const item of items) item.hidden = wanted.some(([name, value]) => value && !told(item, name).includes(value));
     const shown = items.filter((item) => !item.hidden).length;
     controls.querySelector("output").textContent = `${shown} of ${items.length} cases`;
   };

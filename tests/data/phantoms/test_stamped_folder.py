@@ -1,5 +1,6 @@
 """A generated folder is complete or absent, and nobody's files are ever deleted."""
 
+import errno
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,17 @@ def test_of_several_at_once_one_makes_it_and_the_others_wait(tmp_path):
     assert sorted(made) == [False, False, True]
     assert calls == ["one"]
     assert is_current(tmp_path / "data", {"n": 1})
+
+
+def test_where_locks_are_not_to_be_had_it_is_made_all_the_same(tmp_path, monkeypatch):
+    """As on some network drives."""
+
+    def unsupported(lock):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", unsupported)
+    assert make_folder(tmp_path / "data", {"n": 1}, writer("one"))
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_other_settings_make_it_anew(tmp_path):

@@ -230,3 +230,31 @@ def test_mistakes_of_the_table_itself(tmp_path, write_csv):
 def test_a_quoted_line_break_does_not_end_the_row(folder):
     root = folder(lambda row: row | {"note": 'two\nlines, and "quotes"'})
     assert len(cases(convert(str(root), image="file", label="diagnosis"))) == 20
+
+
+def test_masks_of_several_structures(folder):
+    root = folder(lambda row: row | {"mask": row["file"] if row["diagnosis"] == "benign" else ""})
+    options = {"image": "file", "label": "diagnosis", "mask": "mask"}
+    path = convert(str(root), structures="background=255,rim=128,cup=0+1", **options)
+    assert load_datalist(path)["meta"]["structures"] == [
+        {"name": "background", "values": [255]},
+        {"name": "rim", "values": [128]},
+        {"name": "cup", "values": [0, 1]},
+    ]
+    assert cases(path)["images_a0"]["mask"] == "images/a0.png"
+    assert "mask" not in cases(path)["images_a1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"structures": "a=0,b=1"}, "no column with masks is named; add --mask <column>"),
+        ({"structures": "a=0,b=high", "mask": "mask"}, "structures has 'b=high', expected name=value"),
+        ({"structures": "a=0,b=0", "mask": "mask"}, "the pixel value 0 belongs to 'a' and to 'b'"),
+        ({"structures": "a=0", "mask": "mask"}, "expected a list of at least two structures"),
+    ],
+)
+def test_slips_in_the_structures(folder, options, words):
+    root = folder(lambda row: row | {"mask": row["file"]})
+    with pytest.raises(DatalistError, match=words):
+        convert(str(root), image="file", label="diagnosis", **options)

@@ -4,8 +4,16 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
-from common.data import DatalistError, load_datalist, load_section
+from common.data import (
+    DatalistError,
+    RoiMaskd,
+    SegmentationMaskd,
+    load_datalist,
+    load_section,
+    load_structures,
+)
 from common.data.sources import brain_mr_cheng, imagenet_hvz, medmnist, nci_cervical
 
 SECTIONS = ("training", "validation", "test")
@@ -202,6 +210,22 @@ def test_brain_keeps_blocks_together_and_says_what_kind_of_split_it_is(brain):
         "group": "gli0",
     }
     assert not any("patient_id" in item for item in items.values())
+
+
+def test_brain_masks_serve_as_regions_and_as_structures(brain):
+    """One-bit masks: the same file is a region of interest and a map of two structures."""
+    from PIL import Image
+
+    datalist = brain_mr_cheng.convert(str(brain))
+    item = load_section(datalist, "test")[0]
+    inside = np.zeros((8, 9), dtype=bool)
+    inside[2:5, 3:7] = True
+    Image.fromarray(inside).save(item["mask"])
+    image = torch.rand(3, 8, 9)
+    region = RoiMaskd("mask")({**item, "image": image})["mask"]
+    segment = SegmentationMaskd("segmentation", load_structures(datalist))({**item, "image": image})["segmentation"]
+    np.testing.assert_array_equal(region[0], inside)
+    np.testing.assert_array_equal(segment[0], inside)
 
 
 @pytest.mark.parametrize(

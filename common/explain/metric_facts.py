@@ -1,0 +1,89 @@
+"""What a reader has to know about each metric: its name in words, which way is better, what it measures."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+SEGMENTATION, UNCERTAINTY = "Segmentation", "Uncertainty"
+
+
+class Fact(NamedTuple):
+    """A metric's name in words, which way is better, what it measures, and the table it stands in."""
+
+    title: str
+    better: str
+    hint: str
+    group: str = ""
+
+
+FACTS = {
+    "accuracy": Fact("Accuracy", "higher", "share of cases whose most probable class is the true one"),
+    "balanced_accuracy": Fact("Balanced accuracy", "higher", "mean of the classes' recalls"),
+    "kappa": Fact("Cohen's kappa", "higher", "by how much the agreement exceeds that of chance"),
+    "auroc": Fact("AUROC", "higher", "area under the ROC curve, mean over classes"),
+    "average_precision": Fact("Average precision", "higher", "mean over classes"),
+    "f1": Fact("F1", "higher", "mean over classes"),
+    "aopc": Fact("AOPC", "higher", "how far the probability falls while the map's brightest patches are removed"),
+    "pompom": Fact("POMPOM", "lower", "share of the pixels outside the known region that the map marks"),
+    "energy_in_roi": Fact("Energy in region", "higher", "share of the map's sum inside the known region"),
+    "pointing_game": Fact(
+        "Pointing game", "higher", "share of cases whose highest map value is inside the known region"
+    ),
+    "roi_area": Fact("Area of the region", "", "share of the image that the known region covers"),
+    "pointing_chance": Fact("Pointing by chance", "", "what a map without any preference scores in the pointing game"),
+    "dice": Fact("Dice", "higher", "overlap of predicted and true structure", SEGMENTATION),
+    "iou": Fact("IoU", "higher", "overlap of predicted and true structure, as a share of their union", SEGMENTATION),
+    "hd95": Fact("95 % Hausdorff distance", "lower", "of the outlines, in pixels", SEGMENTATION),
+    "assd": Fact("Mean surface distance", "lower", "of the outlines, in pixels", SEGMENTATION),
+    "presence_error": Fact(
+        "Wrongly absent or present", "lower", "share of cases that only one of prediction and truth has", SEGMENTATION
+    ),
+    "cup_to_disc": Fact("Cup-to-disc ratio", "", "vertical, predicted", SEGMENTATION),
+    "cup_to_disc_true": Fact("True cup-to-disc ratio", "", "vertical", SEGMENTATION),
+    "cup_to_disc_error": Fact("Error of the cup-to-disc ratio", "lower", "vertical; lower is better", SEGMENTATION),
+    "ece": Fact("ECE", "lower", "mean difference of confidence and accuracy over bins; lower is better", UNCERTAINTY),
+    "mce": Fact("MCE", "lower", "largest difference of confidence and accuracy; lower is better", UNCERTAINTY),
+    "brier": Fact("Brier score", "lower", "squared error of the probabilities, 0 to 2; lower is better", UNCERTAINTY),
+    "nll": Fact("NLL", "lower", "mean surprise at the true class, in nats; lower is better", UNCERTAINTY),
+    "temperature": Fact("Temperature", "", "fitted on another split; above 1 the network is too sure", UNCERTAINTY),
+    "aurc": Fact("AURC", "lower", "area under the risk-coverage curve; lower is better", UNCERTAINTY),
+    "excess_aurc": Fact("Excess AURC", "lower", "above that of a perfect ranking; lower is better", UNCERTAINTY),
+    "error_auroc": Fact(
+        "Error detection", "higher", "chance that an error is more uncertain than a right answer", UNCERTAINTY
+    ),
+    "mean_uncertainty": Fact("Mean uncertainty", "", "of the decisions", UNCERTAINTY),
+    "mean_least_confidence": Fact("Mean least confidence", "", "1 less the largest probability", UNCERTAINTY),
+    "mean_mutual_information": Fact(
+        "Mean mutual information", "", "the part of the entropy that evidence would remove", UNCERTAINTY
+    ),
+    "mean_dissonance": Fact("Mean dissonance", "", "how far the evidence contradicts itself", UNCERTAINTY),
+    "mean_pixel_uncertainty": Fact("Mean pixel uncertainty", "", "over the pixels of all cases", UNCERTAINTY),
+    "pixel_error_auroc": Fact(
+        "Error detection, pixels", "higher", "chance that a wrong pixel is more uncertain than a right one", UNCERTAINTY
+    ),
+    "uncertainty_error_overlap": Fact(
+        "Overlap with errors", "higher", "Dice of uncertain and wrong pixels, at the best threshold", UNCERTAINTY
+    ),
+    "ood_auroc": Fact(
+        "Foreign images", "higher", "chance that a foreign image is more uncertain than one of this split", UNCERTAINTY
+    ),
+    "ood_fpr95": Fact(
+        "False alarms at 95 %", "lower", "own images flagged where 95 % of the foreign ones are", UNCERTAINTY
+    ),
+}
+SCALED = "_scaled"
+
+
+def fact_of(name: str) -> Fact | None:
+    """Return what is known about a metric; that of ``auroc/glioma`` is that of ``auroc``."""
+    return FACTS.get(name.partition("/")[0].removesuffix(SCALED))
+
+
+def title_of(name: str) -> str:
+    """Return a metric's name in words; ``auroc/glioma`` becomes "AUROC, glioma"."""
+    base, _, part = name.partition("/")
+    fact = fact_of(name)
+    title = fact.title if fact else base.replace("_", " ").capitalize()
+    title += ", scaled by the temperature" if fact and base.endswith(SCALED) else ""
+    part = part.replace("_", " ") if fact and fact.group else part
+    return f"{title}, {part}" if part else title

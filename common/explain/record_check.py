@@ -1,0 +1,184 @@
+"""Check that a record is one: fields and types, then ranges, names that agree, places inside the image."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, cast
+
+from common.explain.fields import check_fields
+from common.explain.schema import (
+    ARRAY_VALUES,
+    SCHEMA,
+    SCHEMA_VERSION,
+    TASKS,
+    Evidence,
+    ExplanationRecord,
+    Image,
+    Label,
+    Prediction,
+)
+from common.utils.messages import did_you_mean
+
+NEEDS = {
+    "region": ("box", "peak", "share"),
+    "structure": ("name", "box", "area", "uncertainty"),
+    "uncertain_region": ("box", "peak", "area", "uncertainty"),
+}
+"""What evidence of these kinds must say; a method may add kinds of its own."""
+
+TOLERANCE = 1e-4  # single precision, summed up over many pieces of evidence
+
+
+def check_record(record: Any, source: str) -> ExplanationRecord:
+    """Return the record if it is one; ``source`` (a file, a case) begins every message.
+
+    Raises:
+        ValueError: naming the first field that is missing, unknown, of another type or out of range.
+    """
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+        raise ValueError(f'{source}: not an explanation record; expected a JSON object with "schema": "{SCHEMA}"')
+    if record.get("schema_version") != SCHEMA_VERSION:
+        raise ValueError(
+            f"{source}: schema_version is {record.get('schema_version')!r}, this version reads {SCHEMA_VERSION}; "
+            "write the explanations again with the installed version"
+        )
+    check_fields(record, ExplanationRecord, source)
+    checked = cast(ExplanationRecord, record)
+    _check_decision(checked, source)
+    _check_opinion(checked, source)
+    _check_map(checked, source)
+    _check_evidence(checked, source)
+    return checked
+
+
+def _check_decision(record: ExplanationRecord, source: str) -> None:
+    for index, image in enumerate([record["image"], *record.get("views", [])]):
+        where = f"views[{index - 1}]" if index else "image"
+        size = f"is {image['rows']} x {image['columns']} pixels"
+        _expect(image["rows"] > 0 and image["columns"] > 0, source, where, size, "at least one row and column")
+        _check_box(image.get("crop", [0, 0, image["columns"], image["rows"]]), image, source, f"{where}.crop")
+    classes, task, prediction = record["classes"], record["task"], record["prediction"]
+    _expect(len(set(classes)) == len(classes) > 0, source, "classes", f"is {classes}", "distinct names")
+    _expect(task in TASKS, source, "task", f"is '{task}'", f"one of {', '.join(TASKS)}")
+    for name in ("probabilities", "logits"):
+        given = list(prediction.get(name, classes))  # type: ignore[call-overload]
+        _expect(given == classes, source, f"prediction.{name}", f"names {given}", f"the classes {classes}")
+    for name, value in prediction["probabilities"].items():
+        _expect(0 <= value <= 1, source, f"prediction.probabilities.{name}", f"is {value}", "0 to 1")
+    _check_classes(prediction, task, classes, f"{source}: prediction")
+    if "label" in record:
+        _check_classes(record["label"], task, classes, f"{source}: label")
+    if task == "multilabel":
+        above = prediction["probabilities"]
+        named = prediction["classes"]
+        present = [name for name in classes if above[name] >= prediction.get("threshold", math.nan)]
+        _expect(
+            named == present, source, "prediction.classes", f"is {named}", f"{present}, those from the threshold on"
+        )
+
+
+def _check_classes(answer: Prediction | Label, task: str, classes: Sequence[str], where: str) -> None:
+    """Check the class that is named, or the several of a multi-label task."""
+    needed = ("index", "class") if task == "multiclass" else ("classes",)
+    for name in ("index", "class", "classes"):
+        if (name in answer) != (name in needed):
+            raise ValueError(f"{where} has {list(answer)}, expected {' and '.join(needed)} in a {task} task")
+    if task == "multilabel":
+        unknown = [name for name in answer["classes"] if name not in classes]
+        if unknown:
+            raise ValueError(f"{where}.classes names '{unknown[0]}'{did_you_mean(unknown[0], classes)}")
+        return
+    index, name = answer["index"], answer["class"]
+    if not 0 <= index < len(classes):
+        raise ValueError(f"{where}.index is {index}, expected 0 to {len(classes) - 1} for the classes {list(classes)}")
+    if classes[index] != name:
+        raise ValueError(f"{where}.class is '{name}', expected '{classes[index]}', the class with index {index}")
+
+
+def _check_opinion(record: ExplanationRecord, source: str) -> None:
+    uncertainty = record.get("uncertainty", {})
+    for name, value in uncertainty.items():
+        _expect(math.isfinite(value), source, f"uncertainty.{name}", f"is {value}", "a finite number")
+    if "beliefs" not in record:
+        return
+    beliefs = record["beliefs"]
+    _expect(list(beliefs) == record["classes"], source, "beliefs", f"names {list(beliefs)}", "the classes")
+    total = sum(beliefs.values()) + uncertainty.get("class", math.nan)
+    _expect(min(beliefs.values()) >= 0, source, "beliefs", f"is {beliefs}", "numbers from 0 on")
+    _expect(abs(total - 1) <= TOLERANCE, source, "beliefs", f"and uncertainty.class add up to {total:.6g}", "1")
+
+
+def _check_map(record: ExplanationRecord, source: str) -> None:
+    if "map" in record:
+        for name in ("minimum", "maximum", "mean", "area_above_half", "threshold"):
+            value = record["map"][name]  # type: ignore[literal-required]
+            _expect(0 <= value <= 1, source, f"map.{name}", f"is {value}", "0 to 1")
+        computed_at = record["map"]["computed_at"]
+        _expect(len(computed_at) == 2, source, "map.computed_at", f"is {computed_at}", "[rows, columns]")
+    if "roi" in record:
+        _check_box(record["roi"]["box"], record["image"], source, "roi.box")
+    for name, array in record.get("files", {}).items():
+        given, known = array["values"], ", ".join(ARRAY_VALUES)
+        _expect(given in ARRAY_VALUES, source, f"files.{name}.values", f"is '{given}'", f"one of {known}")
+
+
+def _check_evidence(record: ExplanationRecord, source: str) -> None:
+    views = record.get("views", [record["image"]])
+    for index, item in enumerate(record["evidence"]):
+        where = f"evidence[{index}]"
+        plain = re.fullmatch(r"[a-z_]+", item["kind"]) is not None
+        _expect(plain, source, f"{where}.kind", f"is '{item['kind']}'", "a name of small letters and underscores")
+        for field in NEEDS.get(item["kind"], ()):
+            if field not in item:
+                raise ValueError(f"{source}: the field '{where}.{field}' is missing, which evidence of this kind needs")
+        view = item.get("view", 0)
+        _expect(0 <= view < len(views), source, f"{where}.view", f"is {view}", f"0 to {len(views) - 1}")
+        _check_place(item, views[view], source, where)
+        for field in ("share", "uncertainty"):
+            value = cast(float, item.get(field, 0.0))
+            _expect(0 <= value <= 1 + 1e-6, source, f"{where}.{field}", f"is {value}", "0 to 1")
+        for field, value in {"contribution": item.get("contribution", 0.0), **item.get("details", {})}.items():
+            _expect(math.isfinite(value), source, f"{where}, {field}", f"is {value}", "a finite number")
+        name = item.get("class", record["classes"][0])
+        _expect(name in record["classes"], source, f"{where}.class", f"is '{name}'", f"one of {record['classes']}")
+    _check_sums(record, source)
+
+
+def _check_place(item: Evidence, image: Image, source: str, where: str) -> None:
+    rows, columns = image["rows"], image["columns"]
+    if "box" in item:
+        _check_box(item["box"], image, source, f"{where}.box")
+    if "peak" in item:
+        x, y = item["peak"] if len(item["peak"]) == 2 else (-1, -1)
+        inside = 0 <= x < columns and 0 <= y < rows
+        _expect(inside, source, f"{where}.peak", f"is {item['peak']}", f"[x, y] inside {columns} x {rows} pixels")
+    area = item.get("area", 0)
+    _expect(0 <= area <= rows * columns, source, f"{where}.area", f"is {area}", f"0 to {rows * columns} pixels")
+
+
+def _check_sums(record: ExplanationRecord, source: str) -> None:
+    """Where logits are given, the contributions for a class add up to its logit."""
+    logits = record["prediction"].get("logits", {})
+    sums: dict[str, float] = {}
+    for item in record["evidence"]:
+        if "contribution" in item and "class" in item:
+            sums[item["class"]] = sums.get(item["class"], 0.0) + item["contribution"]
+    for name, total in sums.items():
+        if name not in logits:
+            continue
+        logit = logits[name]
+        agree = abs(total - logit) <= TOLERANCE * max(1.0, abs(logit))
+        _expect(agree, source, f"the contributions for '{name}'", f"add up to {total:.6g}", f"its logit {logit:.6g}")
+
+
+def _check_box(box: Sequence[int], image: Image, source: str, where: str) -> None:
+    rows, columns = image["rows"], image["columns"]
+    inside = len(box) == 4 and 0 <= box[0] < box[2] <= columns and 0 <= box[1] < box[3] <= rows
+    _expect(inside, source, where, f"is {list(box)}", f"[x0, y0, x1, y1] inside {columns} x {rows} pixels")
+
+
+def _expect(holds: bool, source: str, where: str, given: str, expected: str) -> None:
+    if not holds:
+        raise ValueError(f"{source}: {where} {given}, expected {expected}")

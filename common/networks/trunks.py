@@ -1,0 +1,80 @@
+"""Feature extractors by name, cut where two branches can part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import nn
+
+from common.networks.backbones import SPLIT_BACKBONES, split_backbone
+from common.networks.efficientnet import EFFICIENTNETS, split_efficientnet
+from common.networks.small_trunk import split_small
+from common.utils.choices import check_choice
+
+__all__ = ["SHARED", "TRUNKS", "Trunk", "build_trunk", "own_parts"]
+
+TRUNKS = ("small", *EFFICIENTNETS, *SPLIT_BACKBONES)
+SHARED = ("nothing", "stem", "trunk")
+
+
+class Trunk(NamedTuple):
+    """A feature extractor in two parts.
+
+    Attributes:
+        stem: image (B,C,H,W) to the first feature.
+        body: the first feature to the feature map (B,D,h,w).
+        channels: D.
+    """
+
+    stem: nn.Module
+    body: nn.Module
+    channels: int
+
+
+def build_trunk(
+    name: str = "efficientnet-b0", in_channels: int = 3, weights: str | Path | None = None, dense: bool = False
+) -> Trunk:
+    """Build a feature extractor.
+
+    Args:
+        name: ``"small"``, ``"efficientnet-b0"`` to ``-b7``, or one of ``common.networks.backbones.SPLIT_BACKBONES``.
+        in_channels: image channels C.
+        weights: start weights, see :func:`common.networks.efficientnet.split_efficientnet` and
+            :func:`common.networks.backbones.split_backbone`.
+        dense: twice as fine a feature map from the same weights, for localisation: stride 16 instead of 32 (``small``:
+            8 instead of 16).
+
+    Returns:
+        The extractor.
+
+    Raises:
+        ValueError: for an unknown name, weights that do not fit, or weights for ``small``, which has none.
+    """
+    check_choice("backbone", name, TRUNKS)
+    if name == "small":
+        if weights is not None:
+            raise ValueError(f"weights is {str(weights)!r}, but no trained weights exist for 'small'; use null")
+        return Trunk(*split_small(in_channels, dense))
+    if name in EFFICIENTNETS:
+        return Trunk(*split_efficientnet(name, in_channels, weights, dense))
+    return Trunk(*split_backbone(name, in_channels, weights, dense))
+
+
+def own_parts(trunk: Trunk, shared: str, normalisation: nn.Module) -> tuple[nn.Module, nn.Module]:
+    """Give a branch the parts that it does not share with others.
+
+    Args:
+        trunk: the whole extractor.
+        shared: what is computed outside, once for all branches: ``"nothing"``, the ``"stem"`` or the whole ``"trunk"``.
+        normalisation: applied to the image before the stem.
+
+    Returns:
+        Stem and body of the branch; identities where they are shared.
+
+    Raises:
+        ValueError: if ``shared`` is none of these.
+    """
+    check_choice("shared", shared, SHARED)
+    stem = nn.Sequential(normalisation, trunk.stem) if shared == "nothing" else nn.Identity()
+    return stem, nn.Identity() if shared == "trunk" else trunk.body
