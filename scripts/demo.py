@@ -34,13 +34,20 @@ def demo(bundle: str = "xml_explainer_classification", output: str | None = None
         known = sorted(path.parent.parent.name for path in ROOT.glob("bundles/*/configs/demo.json"))
         raise SystemExit(f"there is no bundle '{bundle}' with a demo; there is: {', '.join(known)}")
     run = Path(output) if output else ROOT / "runs" / "demo" / bundle
-    shutil.rmtree(run, ignore_errors=True)
+    _clear(run)
     began = time.perf_counter()
     for command in _commands(_shown(folder), _shown(run), seed):
         print(f"\n$ {shlex.join(command)}\n", flush=True)
         subprocess.run([sys.executable, *command[1:]], check=True, cwd=ROOT, env=_environment())
     _install_weights(run / "checkpoints", folder / "models")
     print(_summary(run, time.perf_counter() - began))
+
+
+def _clear(run: Path) -> None:
+    """Remove an earlier demonstration; a folder that holds anything else is left alone."""
+    if run.exists() and not (run / "run.json").is_file() and any(run.iterdir()):
+        raise SystemExit(f"'{run}' holds something that is not a run; name an empty or a new folder as --output")
+    shutil.rmtree(run, ignore_errors=True)
 
 
 def _commands(bundle: str, run: str, seed: int) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Explain images with a trained bundle: a card and a JSON record per image, and one report."""
+"""Explain images with a trained bundle: a JSON record and a card per image, and one report."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def explain(
         output: folder for explanations/<case>/ and report.html.
         weights: model.pt of a training; default <bundle>/models/model.pt. The settings.json beside it is used if there.
         on_error: "skip" leaves out images that cannot be read and lists them in the report; "raise" stops at the first.
-        max_cards: draw at most so many cards.
+        max_cards: draw the cards of at most so many images; every image gets its record.
 
     Raises:
         PlainError: if the bundle, its weights or the images are missing.

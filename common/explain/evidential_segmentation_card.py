@@ -8,16 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from common.explain.card import (
-    BAR_STEP,
+from common.explain.card import BAR_STEP, Card, Layout, Sheet, drawing_size, layout, shown_classes
+from common.explain.card_parts import (
     BLUE,
     COLOURS,
     GREY,
     MUTED,
     TRACK,
-    Card,
-    Layout,
-    Sheet,
     draw_box,
     draw_colour_bar,
     draw_facts,
@@ -25,11 +22,8 @@ from common.explain.card import (
     draw_header,
     draw_outline,
     draw_panel,
-    drawing_size,
-    layout,
     picture_of,
     shortened,
-    shown_classes,
 )
 from common.explain.decision import predicted_classes, true_classes
 from common.explain.regions import FloatArray, Size, resample_map

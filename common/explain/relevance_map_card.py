@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from common.explain.card import (
+from common.explain.card import Card, Sheet, drawing_size, layout
+from common.explain.card_parts import (
     COLOURS,
     VERMILLION,
-    Card,
-    Sheet,
     draw_box,
     draw_colour_bar,
     draw_facts,
@@ -18,8 +17,6 @@ from common.explain.card import (
     draw_outline,
     draw_panel,
     draw_probabilities,
-    drawing_size,
-    layout,
     picture_of,
 )
 from common.explain.regions import resample_map

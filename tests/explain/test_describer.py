@@ -8,15 +8,13 @@ import torch
 
 from common.data.placement import Placement
 from common.explain import Case, Explanation, check_record, load_record
-from common.explain.card import (
-    Card,
-    Sheet,
+from common.explain.card import Card, Sheet, layout
+from common.explain.card_parts import (
     draw_facts,
     draw_footer,
     draw_header,
     draw_panel,
     draw_probabilities,
-    layout,
     picture_of,
 )
 from common.explain.describer import shown_path

@@ -193,6 +193,19 @@ def test_the_true_class_can_be_followed_instead_of_the_predicted_one():
     torch.testing.assert_close(of_true, 1 - of_predicted)
 
 
+def test_where_several_classes_may_be_present_the_most_probable_one_is_followed_by_its_own_probability():
+    """Logits 4 m and -1 for an image of mean m: sigmoid(2) at one half, then sigmoid of what is not yet black."""
+
+    def both(image):
+        mean = image.mean(dim=(1, 2, 3))
+        return torch.stack([4 * mean, torch.full_like(mean, -1)], dim=1)
+
+    image, relevance = torch.full((1, 1, 2, 2), 0.5), torch.ones(1, 1, 2, 2)
+    scores = PerturbationCurve(patch=1, steps=4, kinds=("black",), task="multilabel")(both, image, relevance)
+    expected = torch.sigmoid(torch.tensor([2, 1.5, 1, 0.5, 0]))
+    assert scores[0, 0].tolist() == pytest.approx(expected.tolist())
+
+
 def test_curves_are_named_as_in_curves_json():
     assert PerturbationCurve(16, 3, ["black", "blur"], "fixed").names == ["black/16/fixed", "blur/16/fixed"]
 
@@ -206,6 +219,8 @@ def test_curves_are_named_as_in_curves_json():
         ({"semantics": "explainer"}, "expected one of recompute, fixed"),
         ({"target": "best"}, "expected one of predicted, true"),
         ({"kinds": ["blak"]}, "did you mean 'black'"),
+        ({"task": "multi"}, "expected one of multiclass, multilabel"),
+        ({"task": "multilabel", "target": "true"}, "target is 'true' in a multilabel task"),
     ],
 )
 def test_bad_options_are_named(options, message):

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from common.explain.report import write_report
+from tests.explain.evidential_run_folder import make_evidential_run
 from tests.explain.run_folder import HOSTILE, make_run
 
 pytestmark = pytest.mark.browser
@@ -233,3 +234,53 @@ def contrast(one, other):
 
     bright, dark = sorted((luminance(one), luminance(other)), reverse=True)
     return (bright + 0.05) / (dark + 0.05)
+
+
+@pytest.fixture(scope="module")
+def evidential_report(tmp_path_factory):
+    return write_report(make_evidential_run(tmp_path_factory.mktemp("evidential")))
+
+
+@pytest.fixture
+def evidential_page(browser, evidential_report):
+    show_width(browser, 1280)
+    browser.get(evidential_report.as_uri())
+    return browser
+
+
+def test_pages_about_uncertainty_render_without_an_error(evidential_page):
+    assert min(loaded_sizes(evidential_page, "img")) > 0
+    shown = "return [...document.querySelectorAll(arguments[0])].map(f => f.getBoundingClientRect().height)"
+    assert len(evidential_page.execute_script(shown, "#uncertainty figure")) == 4
+    assert min(evidential_page.execute_script(shown, "#uncertainty figure")) > 150
+    assert [entry for entry in evidential_page.get_log("browser") if entry["level"] != "DEBUG"] == []
+
+
+def test_the_most_uncertain_cases_come_first(evidential_page):
+    uncertainties = "return [...document.querySelectorAll('[data-gallery] li')].map(i => Number(i.dataset.uncertainty))"
+    values = evidential_page.execute_script(uncertainties)
+    assert values == sorted(values, reverse=True)
+    assert len(set(values)) == 6
+    choose(evidential_page, "sort", "wrong")
+    assert evidential_page.execute_script(uncertainties) != values
+    choose(evidential_page, "predicted", "glaucoma")
+    choose(evidential_page, "outcome", "wrong")
+    assert shown_cases(evidential_page) == ["eye_2"]
+
+
+def test_a_folded_table_opens_and_sorts(evidential_page):
+    summary = evidential_page.find_element("css selector", "#robustness .scroll").find_element("xpath", "../summary")
+    evidential_page.execute_script("arguments[0].focus()", summary)
+    press(evidential_page, named("ENTER"))
+    table = evidential_page.find_element("css selector", "#robustness table")
+    assert table.is_displayed()
+    table.find_elements("css selector", "thead button")[1].click()
+    orders = "return [...arguments[0].tBodies[0].rows].map(r => r.cells[1].dataset.order)"
+    assert evidential_page.execute_script(orders, table)[-1] == "-inf", "what is undefined comes last"
+
+
+@pytest.mark.parametrize("width", [390, 768])
+def test_pages_about_uncertainty_fit_narrow_screens(evidential_page, width):
+    show_width(evidential_page, width)
+    evidential_page.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert evidential_page.execute_script("return document.documentElement.scrollWidth") <= width

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import torch
 
+from common.explain import EvidentialSegmentation
 from common.explain.case_folder import load_map
 from common.handlers import ExplanationSaver
+from common.networks import UMLNet
 from tests.handlers.replay import player, replay
 
 ITEMS = [
@@ -102,3 +104,26 @@ def test_the_limit_of_cards_is_kept_over_batches_and_begins_anew(tmp_path: Path)
     steps[0][0]["case_id"] = ["scan5", "scan6"]
     engine.run(steps[:1], max_epochs=1)
     assert {"scan5", "scan6"} <= {path.parent.name for path in written.glob("*/card.png")}, "a second run has its own"
+
+
+@pytest.mark.parametrize("variant", ["attention", "reliable_mask"])
+def test_an_evidential_network_is_explained_by_its_describer(tmp_path: Path, variant: str) -> None:
+    torch.manual_seed(0)
+    network = UMLNet(variant=variant, encoder="small", num_classes=2, num_structures=3, width=0.125, norm="batch")
+    batch, _ = step()
+    batch |= {"image": torch.rand(2, 3, 32, 32), "segmentation": torch.zeros(2, 1, 32, 32, dtype=torch.int64)}
+    batch |= {"segmentation_given": torch.tensor([True, False]), "source_size": torch.tensor([[32, 32]] * 2)}
+    with torch.no_grad():
+        output = network.eval().explain(batch["image"])
+    replay([saver(tmp_path, describer=EvidentialSegmentation(["background", "rim", "cup"]))], [(batch, output)])
+    first, second = record(tmp_path, "scan1"), record(tmp_path, "scan2")
+    assert first["uncertainty"]["class"] == pytest.approx(output["uncertainty"][0].item())
+    assert list(second["beliefs"].values()) == pytest.approx(output["belief"][1].tolist())
+    assert ("reliable_mask" in first["files"]) is (variant == "reliable_mask")
+    counted = torch.bincount(output["segmentation_probability"][0].argmax(0).flatten(), minlength=3).tolist()
+    areas = {item["name"]: item["area"] for item in first["evidence"] if item["kind"] == "structure"}
+    assert (areas.get("rim", 0), areas.get("cup", 0)) == tuple(counted[1:])
+    assert all(item["details"] == {"dice": 0.0} for item in first["evidence"] if item["kind"] == "structure")
+    assert not any("details" in item for item in second["evidence"]), "the second mask is not known"
+    for name in first["files"].values():
+        assert (tmp_path / "explanations" / "scan1" / name["file"]).is_file()

@@ -1,0 +1,19 @@
+"""The demonstration's own care: it never removes what is not a run."""
+
+from __future__ import annotations
+
+import pytest
+
+from scripts.demo import demo
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(SystemExit, match="holds something that is not a run"):
+        demo(output=str(tmp_path))
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_an_unknown_bundle_lists_those_with_a_demonstration():
+    with pytest.raises(SystemExit, match="there is: .*xml_explainer_classification"):
+        demo(bundle="nothing_like_it")
