@@ -35,6 +35,8 @@ MAP_CHANGES = {
 }
 MARKERS = ("roi_area", "pointing_chance", "aopc_random")
 
+IN_PIXELS = ("hd95", "assd")  # distances have no place on a scale from 0 to 1
+
 
 def explainer_title(name: str) -> str:
     """Return an explainer's name in words."""
@@ -141,8 +143,10 @@ def setting_title(setting: str) -> str:
     return f"{fill}, {patch} px, map {'recomputed' if semantics == 'recompute' else semantics}"
 
 
-def interval_cell(entry: Mapping[str, Any] | None, scale: tuple[float, float], best: float | None = None) -> Cell:
-    """Return a cell of one metric: value, interval in words and drawn on the scale, marked if it is the best."""
+def interval_cell(
+    entry: Mapping[str, Any] | None, scale: tuple[float, float] | None, best: float | None = None
+) -> Cell:
+    """Return a cell of one metric: value, interval in words and on the scale, if any, marked if it is the best."""
     value = None if entry is None else entry.get("value")
     if entry is None or not isinstance(value, int | float):
         return Cell("–", float("-inf"))
@@ -150,10 +154,10 @@ def interval_cell(entry: Mapping[str, Any] | None, scale: tuple[float, float], b
     is_best = best is not None and number(best) == number(value)
     if not (isinstance(low, int | float) and isinstance(high, int | float)):
         return Cell(number(value), value, best=is_best)
-    left, width = scale[0], (scale[1] - scale[0]) or 1.0
-    placed = [min(max((at - left) / width, 0.0), 1.0) for at in (value, low, high)]
-    inside = scale[0] <= low and high <= scale[1]
-    drawn = Interval(*placed) if inside else None
+    drawn = None
+    if scale is not None and scale[0] <= low and high <= scale[1]:
+        left, width = scale[0], (scale[1] - scale[0]) or 1.0
+        drawn = Interval(*(min(max((at - left) / width, 0.0), 1.0) for at in (value, low, high)))
     return Cell(number(value), value, drawn, f"{number(low)} to {number(high)}", is_best)
 
 
@@ -167,7 +171,7 @@ def _interval_table(caption: str, metrics: Metrics) -> Table | None:
         rows.append(
             [
                 Cell(title_of(name), name, detail=hint),
-                interval_cell(entry, (0.0, 1.0)),
+                interval_cell(entry, None if base in IN_PIXELS else (0.0, 1.0)),
                 Cell(str(entry.get("n", "–")), _order(entry.get("n"))),
             ]
         )
