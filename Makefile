@@ -38,10 +38,10 @@ demo: $(STAMP)
 test test-slow: export OMP_NUM_THREADS ?= 1
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 test-slow: $(STAMP)
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m slow
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

@@ -227,9 +227,9 @@ def mammograms(
           Small, faint masses in dense breasts, 384 x 192 pixels.
 
     Writes the raw layout of CMMD: DICOM files with the tags of real mammograms, some of them MONOCHROME1, and the sheet
-    CMMD_clinicaldata_revision.csv; then masks/ and regions.csv (all masses), datalist.json as `python -m scripts.prepare
-    cmmd` makes it (only malignant masses are regions of interest), and phantom.json (the settings). The same command
-    again does nothing; other settings make the folder anew. Image i depends only on the settings, the seed and i.
+    CMMD_clinicaldata_revision.csv; then masks/ and regions.csv (all masses), datalist.json as `scripts.prepare cmmd`
+    makes it (only malignant masses are regions of interest), and phantom.json (the settings). The same command again
+    does nothing; other settings make the folder anew. Image i depends only on the settings, the seed and i.
 
     A range is two numbers, both included: --islands 0,3; a single number fixes it: --islands 2.
 

@@ -15,5 +15,5 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 
 
 def test_an_unknown_bundle_lists_those_with_a_demonstration():
-    with pytest.raises(SystemExit, match="there is: .*xml_explainer_classification"):
+    with pytest.raises(SystemExit, match=r"there is: .*xml_explainer_classification"):
         demo(bundle="nothing_like_it")

@@ -57,7 +57,7 @@ def test_the_second_run_installs_nothing(checkout):
     for runs in (1, 2):
         done = checkout.make("test")
         assert done.returncode == 0, done.stderr
-        assert checkout.asked("-m pytest -m not slow") == runs
+        assert checkout.asked("-m pytest -n auto --dist loadfile -m not slow") == runs
     assert checkout.asked("-m venv") == 1
     assert checkout.asked("-m pip install") == 1
 

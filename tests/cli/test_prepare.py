@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from common.data import load_datalist
-from scripts.prepare import main
+from scripts.prepare import Prepare, main
 
 
 @pytest.fixture
@@ -86,6 +86,12 @@ def test_help_teaches(capsys, arguments, words):
     captured = capsys.readouterr()
     assert caught.value.code == 0
     assert all(word in captured.out + captured.err for word in words)
+
+
+def test_every_source_is_in_the_documentation(repository):
+    text = (repository / "docs" / "how_to" / "own_data.md").read_text()
+    for name in vars(Prepare):
+        assert name.startswith("_") or name == "csv" or f"| `{name}` |" in text, f"{name} is not listed"
 
 
 def test_as_a_command(folder, repository):

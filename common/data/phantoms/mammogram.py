@@ -46,9 +46,7 @@ ISLAND_SIZE = (0.8, 1.5)  # in radii of a mass
 BESIDE_MASS = 0.25  # share of the smooth masses with calcifications in the same breast
 
 # Each purpose has a stream of its own: changing one thing never changes another.
-_TOSS, _BREAST, _SHAPE, _POSITION, _TISSUE, _VESSELS, _ISLANDS, _MASS, _PLACE, _CALCIFICATIONS, _FILE, _NOISE = range(
-    12
-)
+_TOSS, _SIDE, _BREAST, _SHAPE, _POSITION, _TISSUE, _VESSELS, _ISLANDS, _MASS, _PLACE, _DOTS, _FILE, _NOISE = range(13)
 
 
 @dataclass(frozen=True)
@@ -99,10 +97,12 @@ class Mammogram:
 
 def breast_facts(settings: MammogramSettings, number: int) -> BreastFacts:
     """Return what is known about breast `number` without drawing it."""
-    toss = int(_stream(settings, number // 2, _TOSS).integers(2))
-    label = balanced_label(number, settings.positive_fraction, toss)
-    # Drawn for two breasts together, so that a woman with both has one of each.
-    first_side = int(_stream(settings, number // 2, _BREAST).integers(2))
+    label = _label(settings, number)
+    # The two breasts of a pair differ in side. Whether the malignant one is left is tossed for every other pair and
+    # turned round for the next, so that the side tells nothing.
+    pair = number // 2
+    turned = int(_stream(settings, pair // 2, _SIDE).integers(2)) ^ (pair % 2)
+    left = (number % 2 == 0) ^ bool(turned) ^ bool(_label(settings, 2 * pair))
     patient = 3 * (number // 4) + WOMEN[number % 4]
     rng = _stream(settings, number, _BREAST, 1)
     smooth = bool(rng.random() < settings.round_fraction)
@@ -112,7 +112,7 @@ def breast_facts(settings: MammogramSettings, number: int) -> BreastFacts:
     often = often if label else BESIDE_MASS if smooth else 1.0
     return BreastFacts(
         patient=patient,
-        laterality="LR"[(first_side + number) % 2],
+        laterality="L" if left else "R",
         label=label,
         mass=bool(label) or smooth,
         calcifications=bool(rng.random() < often),
@@ -120,6 +120,11 @@ def breast_facts(settings: MammogramSettings, number: int) -> BreastFacts:
         density=float(rng.uniform(*settings.density)),
         age=int(_stream(settings, patient, _BREAST, 2).integers(35, 75)),
     )
+
+
+def _label(settings: MammogramSettings, number: int) -> int:
+    toss = int(_stream(settings, number // 2, _TOSS).integers(2))
+    return balanced_label(number, settings.positive_fraction, toss)
 
 
 def make_mammogram(settings: MammogramSettings, index: int) -> Mammogram:
@@ -160,7 +165,7 @@ def _add_lesions(
     picture = _add_islands(picture, breast, shape, settings, index)
     picture = _add(picture, shape, strength)
     if facts.calcifications:
-        rng = _stream(settings, index, _CALCIFICATIONS)
+        rng = _stream(settings, index, _DOTS)
         centre = find_place(breast, 2 * facts.radius, shape, rng)
         spots = rng.normal(centre, 0.025 * size[0], (int(rng.integers(2, 6)), 2))
         dots = paint_calcifications(spots, max(0.005 * size[0], 0.7), size) * breast.inside

@@ -93,7 +93,7 @@ def convert(
         "task": "multiclass",
         "classes": CLASSES,
         "structures": STRUCTURES,
-        "source": f"BraTS, {modality}, every {every}th axial slice",
+        "source": f"BraTS, {modality}, axial, one slice of {every}",
         "licence": "terms of the BraTS challenge, see synapse.org",
         "split": "stratified by class, grouped by patient",
         "seed": seed,

@@ -169,21 +169,9 @@ def test_a_class_of_one_patient_is_reported(root, caplog):
     table.write_text(
         table.read_text().replace("Malignant", "Benign").replace("D1-0001,L,44,Benign", "D1-0001,L,44,Malignant")
     )
-    for seed in range(20):  # until the patient happens to train
-        caplog.clear()
-        datalist = load_datalist_or_none(root, seed)
-        if datalist:
-            break
-    assert datalist["training"]
+    datalist = load_datalist(cmmd.convert(str(root), seed=0))
+    assert "D1-0001" in {item["patient_id"] for item in datalist["training"]}
     assert "no case with label 1 in validation, test: its cases are too few, or of too few patients" in caplog.text
-
-
-def load_datalist_or_none(root, seed):
-    try:
-        return load_datalist(cmmd.convert(str(root), seed=seed))
-    except DatalistError as error:
-        assert "a classifier needs at least two" in str(error)
-        return None
 
 
 # ---------------------------------------------------------------- regions
@@ -246,7 +234,7 @@ def test_damaged_files(root, add):
         cmmd.convert(str(root))
 
 
-def test_mistakes_in_the_sheet(root, tmp_path):
+def test_mistakes_in_the_sheet(root):
     table = root / "CMMD_clinicaldata_revision.csv"
     content = table.read_text()
     table.write_text(content.replace("D1-0001,L,44,Benign", "D1-0001,L,44,Bening"))
