@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from common.networks import UMLNet
+from common.networks import UMLNet, build_encoder
 
 __all__ = ["published_explain", "settled_network"]
 
@@ -19,23 +19,24 @@ __all__ = ["published_explain", "settled_network"]
 RESIDUAL = 0.2
 
 
-def settled_network(size: int = 64) -> UMLNet:
+def settled_network(size: int = 64, **options: Any) -> UMLNet:
     """Build the published network with random weights whose frozen norms fit its activations.
 
     Residual branches are damped, as they are in trained networks: otherwise rounding errors grow from block to block.
 
     Args:
         size: side of the images that the statistics are taken from, in pixels.
+        options: of ``UMLNet``.
 
     Returns:
-        The network in training mode, with three structures and two classes.
+        The network in training mode.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = UMLNet(norm="frozen", weights="checkpoint").train()
+        network = UMLNet(norm="frozen", weights="checkpoint", **options).train()
         image = torch.rand(2, 3, size, size)
         for name in ("class_encoder", "segmentation_encoder"):
-            part = getattr(UMLNet(norm="batch"), name)
+            part = build_encoder("res2net50", norm="batch")
             for key, module in part.named_modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.momentum = 1.0

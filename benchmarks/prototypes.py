@@ -15,6 +15,7 @@ from common.layers import fit_last_layer, squared_distance
 from common.losses import affine_consistency
 from common.networks import InterNRL
 
+BACKBONE = "efficientnet-b0"
 CHANNELS = 128
 MAP = (48, 24)  # of the published images, 1536 x 768 pixels
 STRIDE = 32
@@ -58,7 +59,7 @@ def run(repeats: int = 3, threads: int = 2) -> dict[str, Any]:
     prototype = torch.rand(PROTOTYPES, CHANNELS, generator=generator)
     moved, original = torch.rand(2, MOVED, 2, *MAP, generator=generator)
     affine = affine_matrix(*MAP, angle=7.0, right=0.1, scale=1.03, shear_x=4.0)[None].expand(MOVED, 2, 3)
-    network = InterNRL(prototypes_per_class=PROTOTYPES // 2, prototype_channels=CHANNELS).eval()
+    network = InterNRL(BACKBONE, prototypes_per_class=PROTOTYPES // 2, prototype_channels=CHANNELS).eval()
     student, layer = network.student, network.student.last_layer
     image = torch.rand(IMAGES, 3, *IMAGE, generator=generator)
     cached = torch.rand(CASES, PROTOTYPES, generator=generator)
@@ -91,7 +92,7 @@ def run(repeats: int = 3, threads: int = 2) -> dict[str, Any]:
         "affine_ratio": median["affine_full"] / median["affine_maps"],
         "head_share": median["head"] / median["bare"],
         "last_layer_ratio": (median["images"] / IMAGES) / (median["fit"] / CASES),
-        "backbone": "efficientnet-b0",
+        "backbone": BACKBONE,
         "batch": BATCH,
         "repeats": repeats,
         "threads": threads,

@@ -52,7 +52,7 @@ class ConcatenatingStep(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, norm: str = "batch", dropout: float = 0.0) -> None:
         super().__init__()
-        self.convolve = DoubleConv(in_channels, out_channels, norm, dropout, dropout_twice=True)
+        self.before = DoubleConv(in_channels, out_channels, norm, dropout, dropout_twice=True)
 
     def forward(self, low: Tensor, skip: Tensor) -> Tensor:
         """Decode.
@@ -64,4 +64,4 @@ class ConcatenatingStep(nn.Module):
         Returns:
             The feature (B,S+D',H,W).
         """
-        return torch.cat([skip, self.convolve(resize(low, skip.shape[2], skip.shape[3]))], dim=1)
+        return torch.cat([skip, self.before(resize(low, skip.shape[2], skip.shape[3]))], dim=1)

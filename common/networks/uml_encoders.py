@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from common.layers.normalisation import NORMS
+from common.layers.normalisation import NORMS, FrozenNorm2d
 from common.networks.backbones import read_weights
 from common.networks.res2net import Res2NetEncoder
 from common.networks.vgg_encoder import VGGEncoder
@@ -141,8 +141,8 @@ def _load(encoder: Res2NetEncoder | VGGEncoder, name: str, in_channels: int, wei
     fitted = {key: value for key, value in fitted.items() if key not in counters}
     notes += [f"{dropped} tensors of unused stages and of the head dropped"] if dropped else []
     notes += [f"{len(counters)} batch-norm counters dropped, the norms are frozen"] if counters else []
-    _check_variances(fitted, weights)
     report = load_state(encoder, fitted, f"{name} weights {weights}")
+    _check_variances(encoder, weights)
     logger.info("%s", replace(report, notes=(*report.notes, *notes)))
 
 
@@ -176,8 +176,11 @@ def _layer(key: str) -> int:
     return int(parts[1]) if parts[0] == "features" and parts[1].isdigit() else -1
 
 
-def _check_variances(state: Mapping[str, Tensor], weights: str | Path) -> None:
-    """A frozen norm divides by the root of the variance, without an epsilon."""
-    for key, value in state.items():
-        if key.endswith("running_var") and not bool((value > 0).all()):
-            raise ValueError(f"weights {weights}: {key} holds variances that are not positive; the file is damaged")
+def _check_variances(encoder: nn.Module, weights: str | Path) -> None:
+    """Frozen norms divide by the root of the variance, without an epsilon."""
+    for name, module in encoder.named_modules():
+        if isinstance(module, FrozenNorm2d) and not bool((module.running_var > 0).all()):
+            raise ValueError(
+                f"weights {weights}: {name}.running_var holds variances that are not positive, which frozen norms "
+                "divide by; the file is damaged, get it again or use norm 'batch'"
+            )

@@ -8,9 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks import data_loading, gates, training_step
+from benchmarks import data_loading, gates, prototypes, training_step
 from benchmarks._timing import in_turns, quartiles
-from common.losses import ExplainerClassifierLoss
+from common.losses import ExplainerClassifierLoss, affine_consistency
 from common.utils.benchmark import find_benchmarks
 
 #: Every benchmark, the settings that make it tiny, and how far slow and fast may differ.
@@ -18,15 +18,29 @@ BENCHMARKS = {
     "aopc": ({"SIZE": 64, "PATCH": 16, "STEPS": 2}, 1e-5),
     "data_loading": ({"SIZE": 32, "SOURCE_SIZE": 192, "CASES": 4, "BATCH": 2, "REREAD": 1}, 0.0),
     "gates": ({"SIZE": 32, "BATCH": 2, "ROUNDS": 2}, 0.0),
+    "prototypes": (
+        {
+            "BACKBONE": "small",
+            "CHANNELS": 8,
+            "MAP": (6, 3),
+            "PROTOTYPES": 4,
+            "IMAGE": (64, 32),
+            "CASES": 8,
+            "STRIDE": 4,
+        },
+        1e-5,
+    ),
     "training_step": ({"SIZE": 64, "BATCH": 2}, 0.01),  # the untouched explainer's map is only about constant
+    "uml_step": ({"SIZE": 64}, 1e-9),
 }
+SLOW = ("uml_step",)  # builds the published network in four processes
 
 
 def test_every_benchmark_is_tested(repository):
     assert [file.stem for file in find_benchmarks(repository / "benchmarks")] == sorted(BENCHMARKS)
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in BENCHMARKS])
 def test_a_benchmark_reports_times_that_fit_its_ratio_and_equal_results(name, monkeypatch):
     module = importlib.import_module(f"benchmarks.{name}")
     settings, tolerance = BENCHMARKS[name]
@@ -147,6 +161,15 @@ def test_waiting_is_the_time_spent_in_the_loader_and_not_in_the_step(monkeypatch
 
     waiting = data_loading.wait_while_training(loader(), lambda batch: advance(5.0))
     assert (waiting.waited, waiting.wall) == (6.0, 21.0)
+
+
+def test_the_affine_term_at_full_resolution_is_close_to_that_on_the_maps():
+    rows, columns = torch.meshgrid(torch.linspace(0, 3, 12), torch.linspace(0, 2, 6), indexing="ij")
+    moved, original = (torch.sin(rows * pace + columns)[None, None] for pace in (1.0, 0.6))
+    affine = torch.tensor([[[1.0, 0.05, 0.1], [-0.05, 1.0, 0.0]]])
+    slow = prototypes.full_resolution(moved, original, affine)
+    assert slow.item() > 0.01
+    torch.testing.assert_close(slow, affine_consistency(moved, original, affine), rtol=0.1, atol=0)
 
 
 def test_tasks_run_in_turns_there_and_back():
