@@ -23,13 +23,16 @@ __all__ = ["FORMATS", "export_bundle"]
 FORMATS = ("ts", "pt2", "onnx")
 TOLERANCE = 1e-4
 
+#: What ``forward`` returns, by its name in the outputs of ``explain``: of a classifier that also segments, the masks.
+PREDICTIONS = ("segmentation_logits", "logits")
+
 
 class PredictionWithExplanation(nn.Module):
     """A network whose ``forward`` returns all outputs that the metadata names, in that order.
 
     Args:
         network: with ``explain``.
-        names: the outputs' names; ``pred`` stands for the logits.
+        names: the outputs' names; ``pred`` stands for the logits of ``forward``.
     """
 
     def __init__(self, network: nn.Module, names: list[str]) -> None:
@@ -40,7 +43,8 @@ class PredictionWithExplanation(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Compute the outputs for images (B, C, H, W)."""
         outputs = self.network.explain(image)  # type: ignore[operator]
-        return tuple(outputs["logits" if name == "pred" else name] for name in self.names)
+        pred = next(name for name in PREDICTIONS if name in outputs)
+        return tuple(outputs[pred if name == "pred" else name] for name in self.names)
 
 
 def export_bundle(folder: str | Path, kind: str, out: str | Path | None = None) -> tuple[Path, float]:
