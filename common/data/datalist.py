@@ -6,6 +6,7 @@
 An item has ``case_id``, ``image`` (or ``views``) and ``label`` (a class index, or one 0/1 per class), and optionally
 ``mask``, ``boxes`` ([[x0, y0, x1, y1], ...] in source pixels), ``crop`` ([x0, y0, x1, y1]), ``patient_id``, ``group``
 and ``report``. Masks of several structures need the label map ``meta.structures``, see :mod:`common.data.structures`.
+A list "unlabelled" may hold cases without a label, see :mod:`common.data.label_fraction`.
 Paths are relative to ``meta.root``, itself relative to the datalist's folder (default: that folder).
 """
 

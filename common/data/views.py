@@ -12,15 +12,19 @@ from monai.config import KeysCollection
 from monai.transforms.transform import MapTransform, Randomizable
 from torch import Tensor
 
+from common.utils.choices import check_choice
+
 __all__ = ["AffineViewd", "affine_matrix"]
+
+PADDINGS = ("zeros", "border", "reflection")
 
 
 class AffineViewd(MapTransform, Randomizable):
     """Move an image at random and keep the original beside it.
 
     The item gets ``original``, the image as it was, and ``affine`` (2,3), the movement as
-    :func:`torch.nn.functional.affine_grid` takes it; the image is moved, with black where nothing was. The ranges are
-    those of InterNRL (Wang et al., IEEE TMI 43(1), 2024). Put it last of the random transforms.
+    :func:`torch.nn.functional.affine_grid` takes it. The ranges are those of InterNRL (Wang et al., IEEE TMI 43(1),
+    2024). Put it last of the random transforms.
 
     Args:
         keys: the image (C,H,W).
@@ -28,9 +32,11 @@ class AffineViewd(MapTransform, Randomizable):
         shift: largest shift to either side, as a share of height and width.
         scale: smallest and largest scale.
         shear: largest shear to either side, in degrees, of each axis.
+        padding: what comes in from outside the image: ``"zeros"`` (published), black, right for images on a black
+            ground; ``"reflection"`` or ``"border"`` for others, whose black corners a network would get used to.
 
     Raises:
-        ValueError: if a range is negative, or the scales are not in order.
+        ValueError: if a range is negative, the scales are not in order, or the padding is unknown.
     """
 
     def __init__(
@@ -40,8 +46,10 @@ class AffineViewd(MapTransform, Randomizable):
         shift: float = 0.15,
         scale: tuple[float, float] = (0.95, 1.05),
         shear: float = 10.0,
+        padding: str = "zeros",
     ) -> None:
         super().__init__(keys)
+        check_choice("padding", padding, PADDINGS)
         low, high = scale
         if min(degrees, shift, shear) < 0 or not 0 < low <= high or shear >= 45:
             raise ValueError(
@@ -49,6 +57,7 @@ class AffineViewd(MapTransform, Randomizable):
                 "shear below 45, a shift of 0 or more, and positive scales, the smaller one first"
             )
         self.degrees, self.shift, self.scale, self.shear = degrees, shift, (low, high), shear
+        self.padding = padding
 
     def _draw(self) -> dict[str, float]:
         draw = self.R.uniform
@@ -69,7 +78,7 @@ class AffineViewd(MapTransform, Randomizable):
             affine = affine_matrix(image.shape[-2], image.shape[-1], **self._draw())
             grid = F.affine_grid(affine[None], [1, *image.shape], align_corners=False)
             item["original"], item["affine"] = image, affine
-            item[key] = F.grid_sample(image[None], grid, align_corners=False)[0]
+            item[key] = F.grid_sample(image[None], grid, padding_mode=self.padding, align_corners=False)[0]
         return item
 
 

@@ -2,7 +2,8 @@
 
 Source: Wang et al., "An Interpretable and Accurate Deep-Learning Diagnosis Framework Modeled With Fully and
 Semi-Supervised Reciprocal Learning", IEEE TMI 43(1), 2024. What their code leaves to chance is decided here: modules
-that do not train stay as they are to the last bit, and looking at a batch without learning from it moves no statistics.
+that do not train stay as they are to the last bit, and statistics of batch norms are those of images as they are
+predicted, not moved, wherever the step sees such images.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from common.layers.last_layer_fit import fit_last_layer
 from common.losses.feedback import FEEDBACKS, cosine_feedback, difference_feedback, product_feedback
 from common.losses.pseudo_label import pseudo_label, soft_cross_entropy
 from common.utils.batch_norm import keep_statistics
+from common.utils.checkpoint import load_state
 from common.utils.choices import check_choice
 from common.utils.distributed import gather
 
@@ -61,6 +63,8 @@ class ReciprocalStep:
         teacher_consistency: weight of U, the cross entropy of the teacher on the moved view with what it says of the
             original one.
         last_layer_passes: passes over the collected similarities. Published: 3 passes over the images.
+        copy_trunk: let the student's trunk begin the stage as a copy of the teacher's. Published: both begin with
+            weights of ImageNet; without any, the student is spared to learn to see anew.
 
     Raises:
         ValueError: if an option is out of range or unknown.
@@ -79,6 +83,7 @@ class ReciprocalStep:
         known_labels: bool = False,
         teacher_consistency: float = 0.0,
         last_layer_passes: int = 3,
+        copy_trunk: bool = False,
     ) -> None:
         check_choice("feedback", feedback, FEEDBACKS)
         check_pseudo_label_options(threshold, temperature)
@@ -100,6 +105,7 @@ class ReciprocalStep:
         self.known_labels = known_labels
         self.teacher_consistency = teacher_consistency
         self.last_layer_passes = last_layer_passes
+        self.copy_trunk = copy_trunk
         self.epoch = 0
         self._collected: list[dict[str, Tensor]] = []
 
@@ -120,7 +126,10 @@ class ReciprocalStep:
     def begin_epoch(self, trainer: Any) -> None:
         """Free what trains in this epoch's phase, and nothing else of the student."""
         self._collected = []
-        for name, part in trainer.network_def.student.named_children():
+        network = trainer.network_def
+        if self.copy_trunk and self.epoch == 0:
+            load_state(network.student.trunk, network.teacher.trunk.state_dict(), "the teacher's trunk")
+        for name, part in network.student.named_children():
             part.requires_grad_(name in PHASES[self.phase])
 
     def end_epoch(self, trainer: Any) -> None:
@@ -213,19 +222,23 @@ class ReciprocalStep:
         return terms, outputs, reduced["loss"], feedback.nan_to_num(0.0, 0.0, 0.0).item()
 
     def _student_outputs(self, trainer: Any, shared: Tensor, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Run the student on the moved view and, where consistency counts, draw some maps of both views."""
+        """Run the student on the moved view and, where consistency counts, draw some maps of both views.
+
+        The batch norms' statistics are then taken from the original view, since images to be predicted are not moved.
+        """
         network = trainer.network_def
         student = network.student
         with trainer.autocast():
-            feature = student.feature(shared)
-            outputs: dict[str, Tensor] = student.classify(feature)
             if trainer.stage.loss.consistency == 0:
+                outputs: dict[str, Tensor] = student.classify(student.feature(shared))
                 return outputs
-            chosen = _one_of_each_class(student.prototypes.class_map, student.last_layer.num_classes, len(feature))
-            with torch.no_grad(), keep_statistics(student):
+            with keep_statistics(student):
+                feature = student.feature(shared)
+            with torch.no_grad():
                 original = student.feature(network.stem(targets["original"]))
+            chosen = _one_of_each_class(student.prototypes.class_map, student.last_layer.num_classes, len(feature))
             return {
-                **outputs,
+                **student.classify(feature),
                 "moved_map": student.prototypes.similarity_maps(feature, chosen),
                 "original_map": student.prototypes.similarity_maps(original, chosen),
             }

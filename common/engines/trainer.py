@@ -75,7 +75,7 @@ class StagedTrainer(SupervisedTrainer):
             optimizer=self.stage.optimizer,
             loss_function=self.stage.loss,  # type: ignore[arg-type]
             inferer=inferer or ExplainInferer(),
-            train_handlers=train_handlers,
+            train_handlers=list(train_handlers or ()),  # None would leave out the trainer's own, too
             decollate=False,
             optim_set_to_none=True,
         )

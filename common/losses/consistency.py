@@ -30,9 +30,17 @@ def affine_consistency(moved: Tensor, original: Tensor, affine: Tensor) -> Tenso
     Returns:
         Squared difference (B,), the mean over the N maps of the mean over the places that count; 0 where none does.
     """
-    grid = F.affine_grid(affine.to(torch.float32), list(moved.shape), align_corners=False)
+    grid = _places(affine.float(), moved.shape[2], moved.shape[3])
     counts = (grid.abs() <= 1).all(3).unsqueeze(1)
     source = at_least_float32(original.detach())
     target = F.grid_sample(source, grid.to(source.dtype), padding_mode="border", align_corners=False)
     squared = (at_least_float32(moved) - target).square() * counts
     return (squared.sum((2, 3)) / counts.sum((2, 3)).clamp(min=1)).mean(1)
+
+
+def _places(affine: Tensor, height: int, width: int) -> Tensor:
+    """Return where the centres of a map's places come from (B,h,w,2), without a product that autocast would round."""
+    x = (2 * torch.arange(width, device=affine.device) + 1) / width - 1
+    y = ((2 * torch.arange(height, device=affine.device) + 1) / height - 1).unsqueeze(1)
+    across, down, offset = affine[:, None, None].unbind(-1)  # (B,1,1,2) each
+    return across * x.expand(height, width).unsqueeze(2) + down * y.expand(height, width).unsqueeze(2) + offset

@@ -63,7 +63,8 @@ class StudentLoss:
         orthogonality: weight of O.
         prototype: the vectors (P,D) themselves, asked for by ``orthogonality``.
         consistency: weight of A, :func:`common.losses.affine_consistency` of two views. It exists in training only: a
-            validation has one view.
+            validation has one view. It goes with the similarity's scale, for which 128 is meant: with a smaller one
+            maps differ more, and this weight, unless divided by (128 / scale)², flattens them all.
 
     Raises:
         ValueError: if a weight is negative, or the prototypes are missing.

@@ -20,7 +20,7 @@ def help_of(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     sys.modules.pop(f"scripts.{script}", None)
     with pytest.raises(SystemExit) as stop:
-        runpy.run_module(f"scripts.{script}", run_name="__main__")
+        runpy.run_module(f"scripts.{script}", run_name="__main__", alter_sys=True)
     assert not stop.value.code
     return "".join(capsys.readouterr())
 

@@ -96,6 +96,13 @@ def test_ranges_are_kept():
     assert shifts.mean().abs() < 0.05
 
 
+@pytest.mark.parametrize(("padding", "expected"), [("zeros", 0.0), ("border", 1.0), ("reflection", 1.0)])
+def test_what_comes_in_from_outside(padding, expected):
+    options = {**EMPTY, "shift": 0.5, "padding": padding}
+    transform = AffineViewd("image", **options).set_random_state(0)
+    assert transform({"image": torch.ones(1, 16, 16)})["image"].min() == expected
+
+
 def test_seeded_and_never_cached():
     items = [{"image": torch.rand(1, 32, 32)} for _ in range(2)]
     dataset = CacheDataset(items, Compose([AffineViewd("image")]), progress=False)
@@ -113,3 +120,8 @@ def test_seeded_and_never_cached():
 def test_refuses(options):
     with pytest.raises(ValueError, match="expected angles of 0 or more, shear below 45"):
         AffineViewd("image", **options)
+
+
+def test_an_unknown_padding_is_refused():
+    with pytest.raises(ValueError, match="padding is 'reflect', expected one of zeros, border, reflection"):
+        AffineViewd("image", padding="reflect")

@@ -9,14 +9,16 @@ from common.utils.batch import to_device
 
 
 def test_tensors_move_and_everything_else_is_passed_on() -> None:
-    names, nested = ["a", "b"], {"kept": torch.zeros(1)}
+    names, nested = ["a", "b"], {"image": torch.zeros(1), "case_id": ["c"]}
     batch = {"image": torch.rand(2, 3), "label": torch.tensor([0, 1]), "case_id": names, "nested": nested, "none": None}
     moved = to_device(batch, torch.device("meta"))
     assert list(moved) == list(batch)
     assert (moved["image"].device.type, moved["image"].shape, moved["image"].dtype) == ("meta", (2, 3), torch.float32)
     assert moved["label"].dtype == torch.int64
     assert moved["case_id"] is names
-    assert moved["nested"] is nested
+    assert moved["nested"]["image"].device.type == "meta", "a batch within the batch moves along"
+    assert moved["nested"]["case_id"] is nested["case_id"]
+    assert nested["image"].device.type == "cpu"
     assert moved["none"] is None
     assert batch["image"].device.type == "cpu", "the batch given is left as it is"
 
