@@ -80,7 +80,7 @@ def convert(
         "task": "multiclass",
         "classes": names,
         "source": "OCT images in class folders",
-        "licence": "as the publisher of the folder says; Kermany and NEH: CC BY 4.0",
+        "licence": "as the publisher of the folder says; Kermany: CC BY 4.0",
         "split": how,
         "seed": seed,
     }
