@@ -81,6 +81,18 @@ class TrainingStep(Protocol):
         ...
 
 
+class StageEnd(Protocol):
+    """What a stage does when its training is over, such as to replace prototypes by parts of training images."""
+
+    def __call__(self, trainer: Any) -> None:
+        """Change the network of the trainer.
+
+        Called in all processes, with the stage's best weights loaded, before they are kept as ``<number>_<name>.pt``
+        and the next stage begins. Of a training killed meanwhile the last epoch is repeated and this called again.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of a training, written down in the configuration.
@@ -100,6 +112,7 @@ class Stage:
             in this stage: they normalise with them, as in evaluation, while their weights and biases still learn.
         scheduler_interval: when the scheduler takes a step: after every ``"epoch"`` or after every ``"iteration"``.
         step: how the stage takes a step; None back-propagates the loss of a labelled batch.
+        at_end: what is done to the stage's best weights when it ends.
     """
 
     name: str
@@ -113,6 +126,7 @@ class Stage:
     freeze_norm: Sequence[str] = ()
     scheduler_interval: str = "epoch"
     step: TrainingStep | None = None
+    at_end: StageEnd | None = None
 
     def __post_init__(self) -> None:
         """Refuse impossible settings with a sentence that names them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +103,13 @@ def build(
     resume: bool = False,
     extra_handlers: Sequence[Any] = (),
     labelled: int = 6,
+    at_end: Any = None,
     **options: Any,
 ) -> StagedTrainer:
-    """Return a trainer of all stages: six labelled images among sixteen, six to validate with."""
+    """Return a trainer of all stages: six labelled images among sixteen, six to validate with.
+
+    ``at_end`` ends the second stage.
+    """
     set_determinism(7)
     network = small_network()
     seen = items(16, seed=1, labelled=labelled)
@@ -125,7 +130,7 @@ def build(
     )
     stages = [
         first,
-        Stage(**{**{name: getattr(middle, name) for name in middle.__dataclass_fields__}, "epochs": epochs[1]}),
+        replace(middle, epochs=epochs[1], at_end=at_end),
         Stage(
             "retrain",
             epochs[2],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 RESULTS = (
     *("metrics.csv", "metrics.json", "curves.json", "predictions.csv"),
-    *("explanations", "report.html", "figures"),
+    *("prototypes", "explanations", "report.html", "figures"),
 )
 """What a run folder holds about one model, beside its records (run.json and the configurations) and its weights."""
 

@@ -10,6 +10,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from common.layers.prototype_layer import forget_projection
 from common.types import Stage
 from common.utils.checkpoint import load_state, load_weights_only, save_atomic
 from common.utils.choices import check_choice
@@ -28,6 +29,10 @@ class StageSwitch:
     After every validation the monitored value decides: an improvement writes ``model.pt``; otherwise patience runs.
     When a stage ends its best weights are loaded again, kept as ``<number>_<name>.pt``, and the next stage starts
     from them. Without a validator every epoch counts as an improvement.
+
+    What a stage does at its end (:class:`common.types.StageEnd`) changes the best weights first. Then ``model.pt``
+    follows only when the epoch is complete, ``last.pt`` included: until then a training that is killed needs the best
+    weights as they were.
 
     Improvement is as in the reference code of xML (icrto/xML): value <= best - min_delta, or for a metric of which more
     is better value >= best + min_delta. Schedulers step here too: after every epoch or after every iteration, as their
@@ -75,7 +80,7 @@ class StageSwitch:
         engine.add_event_handler(Events.EPOCH_STARTED, self._count)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._step_within_epoch)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._judge)
-        engine.add_event_handler(Events.COMPLETED, self._load_best)
+        engine.add_event_handler(Events.COMPLETED, self._complete)
 
     @property
     def stage(self) -> Stage:
@@ -125,6 +130,9 @@ class StageSwitch:
 
     def _count(self, engine: Engine) -> None:
         self.stage_epoch += 1
+        if self.stage_epoch == 1 and self.index > 0 and self._engine.stages[self.index - 1].at_end is not None:
+            self._promote(self.index - 1)
+        forget_projection(self._engine.network_def)
 
     def _judge(self, engine: Engine) -> None:
         """Compare, step the scheduler, and switch when the stage is over."""
@@ -176,7 +184,7 @@ class StageSwitch:
             logger.warning("stage '%s' ended before any validation: its last weights are kept", self.stage.name)
             self._save("model.pt")
         self._load_best(self._engine)
-        self._save(f"{self.index + 1}_{self.stage.name}.pt")
+        self._end_stage(self._file_of(self.index))
         logger.info(
             "stage '%s' ended after %d epochs, best %s %.4f", self.stage.name, self.stage_epoch, self.monitor, self.best
         )
@@ -188,8 +196,35 @@ class StageSwitch:
         self.stage_epoch, self.best, self.bad_epochs = 0, WORST[self.mode], 0
         self._enter()
 
+    def _end_stage(self, name: str) -> None:
+        """Do what the stage does at its end, and keep the result under a name."""
+        if self.stage.at_end is not None:
+            self.stage.at_end(self._engine)
+        self._save(name)
+        if self.stage.at_end is not None:  # the processes may differ in the last digit; they go on as one
+            self._load(name)
+
+    def _complete(self, engine: Engine) -> None:
+        if self.finished and self.stage.at_end is not None:
+            self._promote(self.index)
+            return
+        if self.stage.at_end is not None:
+            logger.warning("training stopped within stage '%s': what it does at its end was not done", self.stage.name)
+        self._load_best(engine)
+
+    def _file_of(self, index: int) -> str:
+        return f"{index + 1}_{self._engine.stages[index].name}.pt"
+
+    def _promote(self, index: int) -> None:
+        """Make the weights that a stage ended with those of ``model.pt``; the network itself may have moved on."""
+        if is_main_process():
+            save_atomic(load_weights_only(self.ckpt_dir / self._file_of(index)), self.ckpt_dir / "model.pt")
+
     def _load_best(self, engine: Engine) -> None:
-        wait_for_all()
-        path = self.ckpt_dir / "model.pt"
         if math.isfinite(self.best) or self.validator is None:
-            load_state(self._engine.network_def, load_weights_only(path), str(path))
+            self._load("model.pt")
+
+    def _load(self, name: str) -> None:
+        wait_for_all()
+        path = self.ckpt_dir / name
+        load_state(self._engine.network_def, load_weights_only(path), str(path))

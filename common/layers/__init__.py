@@ -23,7 +23,7 @@ from common.layers.normalisation import NORMS, BatchNorm2d, FrozenNorm2d, GroupN
 from common.layers.normalised_convolution import DoubleConv, NormalisedConv, SeparableConv, init_convolutions
 from common.layers.polarized_attention import PolarizedAttention
 from common.layers.pooling import nearest_places
-from common.layers.prototype_layer import PrototypeLayer, class_map_of
+from common.layers.prototype_layer import PrototypeLayer, class_map_of, forget_projection
 from common.layers.reliable_mask import ReliableMask
 from common.layers.resizing import pad_to_multiple, resize
 from common.layers.similarity import SIMILARITIES, prototype_distance, similarity_from, squared_distance
@@ -63,6 +63,7 @@ __all__ = [
     "evidence_from",
     "expected_entropy",
     "fit_last_layer",
+    "forget_projection",
     "gate",
     "init_convolutions",
     "make_norm",

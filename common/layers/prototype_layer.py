@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from common.layers.class_connected import ClassConnectedLinear
 from common.layers.similarity import SIMILARITIES, prototype_distance, similarity_from
 from common.utils.choices import check_choice
 
-__all__ = ["PrototypeLayer", "class_map_of"]
+__all__ = ["PrototypeLayer", "class_map_of", "forget_projection"]
 
 
 def class_map_of(num_classes: int, prototypes_per_class: int | Sequence[int]) -> Tensor:
@@ -48,12 +49,14 @@ class PrototypeLayer(nn.Module):
     Attributes:
         vectors: prototypes (P,D), initialised uniformly in [0,1) like the sigmoid features they are compared with.
         class_map: class of each prototype (P,), int64.
+        projected: whether the vectors are copies of places of training images, a boolean scalar; False at first.
 
     Raises:
         ValueError: for an unknown similarity or a scale that is not positive.
     """
 
     class_map: Tensor
+    projected: Tensor
 
     def __init__(
         self, class_map: Tensor, channels: int, similarity: str = "exp_l2", scale: float | None = None
@@ -69,6 +72,7 @@ class PrototypeLayer(nn.Module):
         self.scale = default if scale is None else float(scale)
         self.vectors = nn.Parameter(torch.rand(len(class_map), channels))
         self.register_buffer("class_map", class_map.clone())
+        self.register_buffer("projected", torch.tensor(False))
 
     def forward(self, feature: Tensor) -> Tensor:
         """Compare every place of a feature map (B,D,h,w) with every prototype.
@@ -95,3 +99,22 @@ class PrototypeLayer(nn.Module):
             Similarity (B,N,h,w).
         """
         return self.similarity_of(prototype_distance(feature, self.vectors[chosen], self.similarity))
+
+
+def forget_projection(network: nn.Module) -> None:
+    """Mark prototypes as no longer projected where they, or the features that they are compared with, are to train.
+
+    That is so where anything requires a gradient in the module that holds the layer, but for its last layer, or in the
+    ``stem`` that the network's branches share.
+
+    Args:
+        network: its layers' ``projected`` is changed in place.
+    """
+    stem = getattr(network, "stem", None)
+    for name, module in network.named_modules():
+        if isinstance(module, PrototypeLayer):
+            holder = network.get_submodule(name.rpartition(".")[0])
+            parts = [part for part in holder.children() if not isinstance(part, ClassConnectedLinear)]
+            parts += [stem] if isinstance(stem, nn.Module) else []
+            if any(parameter.requires_grad for part in parts for parameter in part.parameters()):
+                module.projected.fill_(False)

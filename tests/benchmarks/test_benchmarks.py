@@ -18,6 +18,10 @@ BENCHMARKS = {
     "aopc": ({"SIZE": 64, "PATCH": 16, "STEPS": 2}, 1e-5),
     "data_loading": ({"SIZE": 32, "SOURCE_SIZE": 192, "CASES": 4, "BATCH": 2, "REREAD": 1}, 0.0),
     "gates": ({"SIZE": 32, "BATCH": 2, "ROUNDS": 2}, 0.0),
+    "projection": (
+        {"BACKBONE": "small", "CHANNELS": 8, "PROTOTYPES": 8, "IMAGES": 6, "IMAGE": (64, 32), "BATCH": 3},
+        1e-5,
+    ),
     "prototypes": (
         {
             "BACKBONE": "small",

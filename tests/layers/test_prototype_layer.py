@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from common.layers import PrototypeLayer, class_map_of
+from common.layers import PrototypeLayer, class_map_of, forget_projection
+from common.networks import InterNRL, ProtoPNet
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,8 @@ def test_prototypes_start_in_the_unit_cube_and_are_all_the_layer_learns():
     assert 0 <= layer.vectors.min() < 0.05
     assert 0.95 < layer.vectors.max() < 1
     assert [name for name, _ in layer.named_parameters()] == ["vectors"]
-    assert set(layer.state_dict()) == {"vectors", "class_map"}
+    assert set(layer.state_dict()) == {"vectors", "class_map", "projected"}
+    assert not layer.projected
 
 
 @torch.no_grad()
@@ -60,3 +62,43 @@ def test_maps_of_chosen_prototypes_are_those_among_all():
     every = layer.similarity_of(layer(feature))
     expected = torch.stack([every[image, indices] for image, indices in enumerate(chosen)])
     torch.testing.assert_close(layer.similarity_maps(feature, chosen), expected)
+
+
+@pytest.mark.parametrize(
+    ("trained", "still"),
+    [
+        ([], True),
+        (["teacher"], True),
+        (["student.last_layer"], True),
+        (["teacher", "student.last_layer"], True),
+        (["student.prototypes"], False),
+        (["student.add_on"], False),
+        (["student.trunk"], False),
+        (["stem"], False),
+    ],
+)
+def test_prototypes_are_copies_until_they_or_their_features_train(trained, still):
+    network = InterNRL("small", prototypes_per_class=2, prototype_channels=4, hidden=4)
+    network.student.prototypes.projected.fill_(True)
+    network.requires_grad_(False)
+    for name in trained:
+        network.get_submodule(name).requires_grad_(True)
+    forget_projection(network)
+    assert bool(network.student.prototypes.projected) is still
+
+
+@pytest.mark.parametrize(("trained", "still"), [("last_layer", True), ("trunk", False)])
+def test_a_network_may_hold_its_prototypes_itself(trained, still):
+    network = ProtoPNet("small", prototypes_per_class=2, prototype_channels=4).requires_grad_(False)
+    network.prototypes.projected.fill_(True)
+    getattr(network, trained).requires_grad_(True)
+    forget_projection(network)
+    assert bool(network.prototypes.projected) is still
+
+
+def test_whether_it_is_projected_survives_saving():
+    layer, other = (PrototypeLayer(class_map_of(2, 1), 3) for _ in range(2))
+    layer.projected.fill_(True)
+    other.load_state_dict(layer.state_dict())
+    assert other.projected
+    assert other.projected.dtype == torch.bool
