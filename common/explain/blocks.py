@@ -114,6 +114,27 @@ class Gallery:
 
 
 @dataclass(frozen=True)
+class Tile:
+    """A photograph with a caption: a title and what is said below it, a line each. ``picture`` is a data URI or ""."""
+
+    picture: str
+    alt: str
+    title: str
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Photographs side by side under a heading; the folded ones open on demand under ``folded_title``."""
+
+    kind: ClassVar[str] = "tiles"
+    caption: str
+    items: Sequence[Tile]
+    folded: Sequence[Tile] = ()
+    folded_title: str = ""
+
+
+@dataclass(frozen=True)
 class Definitions:
     """Names and their values."""
 
@@ -130,7 +151,7 @@ class Listing:
     text: str
 
 
-Block = Prose | Table | Figures | Gallery | Definitions | Listing
+Block = Prose | Table | Figures | Gallery | Tiles | Definitions | Listing
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 SEGMENTATION, UNCERTAINTY = "Segmentation", "Uncertainty"
+LOCALISATION, PROTOTYPES, BRANCHES = "Localisation", "Prototypes", "Branches"
+BRANCH_NAMES = {"student": "Student", "teacher": "Teacher"}
+"""Parts of a network whose metrics are named ``<branch>/<metric>``, in words."""
 
 
 class Fact(NamedTuple):
@@ -23,6 +26,13 @@ FACTS = {
     "auroc": Fact("AUROC", "higher", "area under the ROC curve, mean over classes"),
     "average_precision": Fact("Average precision", "higher", "mean over classes"),
     "f1": Fact("F1", "higher", "mean over classes"),
+    "sensitivity_at_specificity": Fact(
+        "Sensitivity at specificity", "higher", "at the best threshold with at least this specificity"
+    ),
+    "specificity_at_sensitivity": Fact(
+        "Specificity at sensitivity", "higher", "at the best threshold with at least this sensitivity"
+    ),
+    "branch_agreement": Fact("Branches that agree", "", "share of cases that all branches decide alike", BRANCHES),
     "aopc": Fact("AOPC", "higher", "how far the probability falls while the map's brightest patches are removed"),
     "pompom": Fact("POMPOM", "lower", "share of the pixels outside the known region that the map marks"),
     "energy_in_roi": Fact("Energy in region", "higher", "share of the map's sum inside the known region"),
@@ -31,6 +41,38 @@ FACTS = {
     ),
     "roi_area": Fact("Area of the region", "", "share of the image that the known region covers"),
     "pointing_chance": Fact("Pointing by chance", "", "what a map without any preference scores in the pointing game"),
+    "pr_auc_iou": Fact(
+        "Average precision of boxes, IoU", "higher", "a box is right if it overlaps a true one so far", LOCALISATION
+    ),
+    "froc": Fact(
+        "Sensitivity, false marks per image",
+        "higher",
+        "share of the findings that are marked, so many allowed",
+        LOCALISATION,
+    ),
+    "weak_threshold": Fact("Threshold of the map", "", "share of its range, chosen on another split", LOCALISATION),
+    "prototype_purity": Fact("Purity", "higher", "share of the most similar cases that have its class", PROTOTYPES),
+    "prototype_purity_chance": Fact("Purity by chance", "", "of cases drawn at random", PROTOTYPES),
+    "prototype_class_specificity": Fact(
+        "Class specificity", "higher", "chance that a case of its class is more similar than another one", PROTOTYPES
+    ),
+    "prototype_relevance": Fact(
+        "Relevance", "higher", "share of the best places that touch the known region", PROTOTYPES
+    ),
+    "prototype_relevance_chance": Fact("Relevance by chance", "", "of places drawn at random", PROTOTYPES),
+    "prototype_coverage": Fact(
+        "Coverage", "higher", "cases among the most similar ones of any prototype, of as many as could be", PROTOTYPES
+    ),
+    "prototype_uniqueness": Fact(
+        "Uniqueness", "higher", "share of prototypes that are no copies of others", PROTOTYPES
+    ),
+    "prototype_spread": Fact("Mean squared distance", "", "of two prototypes; near 0 they have collapsed", PROTOTYPES),
+    "prototype_place_stability": Fact(
+        "Same place", "higher", "share of the foremost prototypes found within a cell of where they were", PROTOTYPES
+    ),
+    "prototype_order_stability": Fact(
+        "Same order", "higher", "rank correlation of the prototypes' contributions", PROTOTYPES
+    ),
     "dice": Fact("Dice", "higher", "overlap of predicted and true structure", SEGMENTATION),
     "iou": Fact("IoU", "higher", "overlap of predicted and true structure, as a share of their union", SEGMENTATION),
     "hd95": Fact("95 % Hausdorff distance", "lower", "of the outlines, in pixels", SEGMENTATION),
@@ -74,16 +116,26 @@ FACTS = {
 SCALED = "_scaled"
 
 
+def branch_of(name: str) -> tuple[str, str]:
+    """Return a metric's branch and its name there: "student" and "auroc" for ``student/auroc``, "" without a branch."""
+    branch, _, rest = name.partition("/")
+    return (branch, rest) if branch in BRANCH_NAMES and rest else ("", name)
+
+
 def fact_of(name: str) -> Fact | None:
     """Return what is known about a metric; that of ``auroc/glioma`` is that of ``auroc``."""
-    return FACTS.get(name.partition("/")[0].removesuffix(SCALED))
+    branch, name = branch_of(name)
+    fact = FACTS.get(name.partition("/")[0].removesuffix(SCALED))
+    return fact._replace(group=BRANCHES) if fact and branch else fact
 
 
 def title_of(name: str) -> str:
     """Return a metric's name in words; ``auroc/glioma`` becomes "AUROC, glioma"."""
+    branch, name = branch_of(name)
     base, _, part = name.partition("/")
     fact = fact_of(name)
     title = fact.title if fact else base.replace("_", " ").capitalize()
     title += ", scaled by the temperature" if fact and base.endswith(SCALED) else ""
     part = part.replace("_", " ") if fact and fact.group else part
-    return f"{title}, {part}" if part else title
+    title = f"{title}, {part}" if part else title
+    return f"{BRANCH_NAMES[branch]}: {title}" if branch else title

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from common.explain.blocks import Cell, Column, Interval, Table
-from common.explain.metric_facts import FACTS, SCALED, SEGMENTATION, UNCERTAINTY, fact_of, title_of
+from common.explain.metric_facts import BRANCH_NAMES, FACTS, SCALED, branch_of, fact_of, title_of
 
 Metrics = Mapping[str, Mapping[str, Any]]
 
@@ -35,7 +35,9 @@ MAP_CHANGES = {
 }
 MARKERS = ("roi_area", "pointing_chance", "aopc_random")
 
-IN_PIXELS = ("hd95", "assd")  # distances have no place on a scale from 0 to 1
+WHOLE = "Both together"
+BRANCH_COLUMNS = ("auroc", "average_precision", "accuracy", "ece")
+UNSCALED = ("hd95", "assd", "prototype_spread")  # distances have no place on a scale from 0 to 1
 
 
 def explainer_title(name: str) -> str:
@@ -52,7 +54,7 @@ def number(value: Any) -> str:
 
 def split_table(split: str, metrics: Metrics) -> Table | None:
     """Return the table of a split's classification metrics, or None where there are none."""
-    names = [name for name in metrics if not _is_about_maps(name) and _group(name) not in (SEGMENTATION, UNCERTAINTY)]
+    names = [name for name in metrics if not _is_about_maps(name) and not _group(name)]
     return _interval_table(f"{split.capitalize()} split", {name: metrics[name] for name in names})
 
 
@@ -60,6 +62,30 @@ def group_table(split: str, metrics: Metrics, group: str) -> Table | None:
     """Return the table of a split's metrics of a group of :mod:`common.explain.metric_facts`; None without any."""
     chosen = {name: entry for name, entry in metrics.items() if _group(name) == group}
     return _interval_table(f"{group}, {split} split", chosen)
+
+
+def branch_table(split: str, metrics: Metrics) -> Table | None:
+    """Return a network's branches against each other and against their common answer; None without branches."""
+    entries: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for name, entry in metrics.items():
+        branch, rest = branch_of(name)
+        if rest in BRANCH_COLUMNS:
+            entries.setdefault(branch, {})[rest] = entry
+    if not any(entries):
+        return None
+    names = [name for name in BRANCH_COLUMNS if any(name in row for branch, row in entries.items() if branch)]
+    best = {name: _best([row[name] for row in entries.values() if name in row], FACTS[name].better) for name in names}
+    rows = []
+    for branch in sorted(entries):
+        title = BRANCH_NAMES.get(branch, WHOLE)
+        cells = (interval_cell(entries[branch].get(name), (0.0, 1.0), best[name]) for name in names)
+        rows.append([Cell(title, title), *cells])
+    note = "The best value of each column is bold; an interval that reaches another's value settles nothing."
+    agreement = metrics.get("branch_agreement", {}).get("value")
+    if isinstance(agreement, int | float):
+        note += f" The branches decide {number(agreement)} of the cases alike."
+    columns = [Column("Branch", numeric=False), *(_column(name) for name in names)]
+    return Table(f"Branches of the network, {split} split", columns, rows, note)
 
 
 def explainer_table(split: str, metrics: Metrics) -> Table | None:
@@ -171,7 +197,7 @@ def _interval_table(caption: str, metrics: Metrics) -> Table | None:
         rows.append(
             [
                 Cell(title_of(name), name, detail=hint),
-                interval_cell(entry, None if base in IN_PIXELS else (0.0, 1.0)),
+                interval_cell(entry, None if base in UNSCALED else (0.0, 1.0)),
                 Cell(str(entry.get("n", "–")), _order(entry.get("n"))),
             ]
         )

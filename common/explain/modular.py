@@ -18,6 +18,9 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from common.layers.image_check import check_image
+from common.layers.pooling import nearest_places
+from common.layers.similarity import prototype_distance
+from common.utils.precision import at_least_float32
 
 __all__ = [
     "GlobalMaxPool",
@@ -30,6 +33,8 @@ __all__ = [
     "replace_modules",
 ]
 
+WHOLE = (check_image, prototype_distance, nearest_places, at_least_float32)
+"""Functions that look at shapes, types and devices, which cannot be traced; they are recorded as calls."""
 TOURNAMENT_ROUNDS = 24
 """Enough for a window of 2^24 pixels."""
 
@@ -184,10 +189,10 @@ def fold_batch_norms(module: fx.GraphModule) -> None:
 
 
 class _Tracer(fx.Tracer):
-    """Records one method; shape checks, which cannot be traced, are recorded as calls."""
+    """Records one method, some functions of it as calls."""
 
     def __init__(self, method: str) -> None:
-        super().__init__(autowrap_functions=(check_image,))
+        super().__init__(autowrap_functions=WHOLE)
         self.traced_func_name = method
 
 

@@ -25,6 +25,7 @@ NEEDS = {
     "region": ("box", "peak", "share"),
     "structure": ("name", "box", "area", "uncertainty"),
     "uncertain_region": ("box", "peak", "area", "uncertainty"),
+    "prototype": ("name", "class", "contribution"),
 }
 """What evidence of these kinds must say; a method may add kinds of its own."""
 
@@ -62,11 +63,11 @@ def _check_decision(record: ExplanationRecord, source: str) -> None:
     classes, task, prediction = record["classes"], record["task"], record["prediction"]
     _expect(len(set(classes)) == len(classes) > 0, source, "classes", f"is {classes}", "distinct names")
     _expect(task in TASKS, source, "task", f"is '{task}'", f"one of {', '.join(TASKS)}")
-    for name in ("probabilities", "logits"):
-        given = list(prediction.get(name, classes))  # type: ignore[call-overload]
-        _expect(given == classes, source, f"prediction.{name}", f"names {given}", f"the classes {classes}")
-    for name, value in prediction["probabilities"].items():
-        _expect(0 <= value <= 1, source, f"prediction.probabilities.{name}", f"is {value}", "0 to 1")
+    given = list(prediction.get("logits", classes))
+    _expect(given == classes, source, "prediction.logits", f"names {given}", f"the classes {classes}")
+    _check_probabilities(prediction["probabilities"], classes, source, "prediction.probabilities")
+    for branch, probabilities in record.get("branches", {}).items():
+        _check_probabilities(probabilities, classes, source, f"branches.{branch}")
     _check_classes(prediction, task, classes, f"{source}: prediction")
     if "label" in record:
         _check_classes(record["label"], task, classes, f"{source}: label")
@@ -77,6 +78,12 @@ def _check_decision(record: ExplanationRecord, source: str) -> None:
         _expect(
             named == present, source, "prediction.classes", f"is {named}", f"{present}, those from the threshold on"
         )
+
+
+def _check_probabilities(probabilities: dict[str, float], classes: Sequence[str], source: str, where: str) -> None:
+    _expect(list(probabilities) == classes, source, where, f"names {list(probabilities)}", f"the classes {classes}")
+    for name, value in probabilities.items():
+        _expect(0 <= value <= 1, source, f"{where}.{name}", f"is {value}", "0 to 1")
 
 
 def _check_classes(answer: Prediction | Label, task: str, classes: Sequence[str], where: str) -> None:
@@ -122,6 +129,9 @@ def _check_map(record: ExplanationRecord, source: str) -> None:
     for name, array in record.get("files", {}).items():
         given, known = array["values"], ", ".join(ARRAY_VALUES)
         _expect(given in ARRAY_VALUES, source, f"files.{name}.values", f"is '{given}'", f"one of {known}")
+        scale = array.get("scale", [0.0, 1.0])
+        rising = len(scale) == 2 and scale[0] < scale[1]
+        _expect(rising, source, f"files.{name}.scale", f"is {scale}", "two rising numbers")
 
 
 def _check_evidence(record: ExplanationRecord, source: str) -> None:

@@ -78,11 +78,15 @@ Evidence = TypedDict(
 
 
 class ArrayFile(TypedDict):
-    """An array saved beside the record: shares in 16 bits, or indices in 8 bits with what each index means."""
+    """An array saved beside the record: shares in 16 bits, or indices in 8 bits with what each index means.
+
+    ``scale`` are the quantities that became 0 and 1, where a share is of something else.
+    """
 
     file: str
     values: str
     names: NotRequired[list[str]]
+    scale: NotRequired[list[float]]
 
 
 class RegionOfInterest(TypedDict):
@@ -112,6 +116,7 @@ class ExplanationRecord(TypedDict):
     prediction: Prediction
     uncertainty: NotRequired[dict[str, float]]
     beliefs: NotRequired[dict[str, float]]
+    branches: NotRequired[dict[str, dict[str, float]]]
     map: NotRequired[MapSummary]
     files: NotRequired[dict[str, ArrayFile]]
     evidence: list[Evidence]

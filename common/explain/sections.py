@@ -14,8 +14,10 @@ from common.explain.figures import (
     training_figure,
 )
 from common.explain.gallery import build_gallery
+from common.explain.localisation_section import localisation_section
 from common.explain.metric_facts import SEGMENTATION
 from common.explain.metric_table import (
+    branch_table,
     curve_table,
     explainer_entries,
     explainer_table,
@@ -26,6 +28,7 @@ from common.explain.metric_table import (
     setting_title,
     split_table,
 )
+from common.explain.prototype_gallery import prototypes_section
 from common.explain.robustness_section import robustness_section
 from common.explain.run_folder import RunFolder
 from common.explain.section_parts import picture, splits_in, word
@@ -38,8 +41,8 @@ OPEN_CURVES = 4
 def metrics_section(run: RunFolder) -> Section:
     """Return the metrics of every split, the test split first."""
     found = [(split, run.metrics[split]) for split in splits_in(run.metrics)]
-    tables = [table for one in found for table in (split_table(*one), group_table(*one, SEGMENTATION))]
-    blocks: list[Block] = [table for table in tables if table is not None]
+    made = ((split_table(*one), branch_table(*one), group_table(*one, SEGMENTATION)) for one in found)
+    blocks: list[Block] = [table for tables in made for table in tables if table is not None]
     if not run.metrics.get("test"):
         blocks.insert(0, Prose("No test metrics: run the bundle's evaluate configuration with this output folder."))
     return Section("metrics", "Metrics", blocks)
@@ -190,8 +193,10 @@ SECTIONS = (
     metrics_section,
     curves_section,
     uncertainty_section,
+    prototypes_section,
     cases_section,
     quality_section,
+    localisation_section,
     perturbation_section,
     robustness_section,
     training_section,

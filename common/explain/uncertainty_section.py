@@ -32,7 +32,9 @@ def uncertainty_section(run: RunFolder) -> Section | None:
         table = group_table(split, metrics, UNCERTAINTY)
         if not pictures and table is None:
             continue
-        warnings = dict.fromkeys(record["warning"] for record, _ in run.explanations if "warning" in record)
+        warnings = dict.fromkeys(
+            record["warning"] for record, _ in run.explanations if "warning" in record and "uncertainty" in record
+        )
         blocks: list[Block] = [Prose(text, notice=True) for text in warnings or [CAUTION]]
         blocks += _error_words(metrics.get("error_auroc", {}))
         blocks += [Figures(pictures, f"{split.capitalize()} split. {NOTE}")] if pictures else []

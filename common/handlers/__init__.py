@@ -1,5 +1,6 @@
 """Handlers: what happens at which moment of a training, an evaluation or an inference."""
 
+from common.handlers.branch_report import BranchReport
 from common.handlers.classification_metrics import ClassificationMetrics
 from common.handlers.classification_report import ClassificationReport
 from common.handlers.collect import CollectHandler
@@ -7,11 +8,14 @@ from common.handlers.explanation_report import ExplanationReport
 from common.handlers.explanation_saver import ExplanationSaver
 from common.handlers.history import HistoryWriter
 from common.handlers.last_layer_clamp import LastLayerClamp
+from common.handlers.localisation_report import LocalisationReport
 from common.handlers.loss_annealing import LossAnnealing
 from common.handlers.loss_terms import LossTerms
 from common.handlers.pixel_uncertainty_report import PixelUncertaintyReport
 from common.handlers.prediction_saver import PredictionSaver
 from common.handlers.progress import Progress
+from common.handlers.prototype_projection import PrototypeProjection
+from common.handlers.prototype_report import PrototypeReport
 from common.handlers.robustness_report import RobustnessReport
 from common.handlers.run_record import RunRecord
 from common.handlers.seed_epoch import SeedEpoch
@@ -25,6 +29,7 @@ from common.handlers.uncertainty_report import UncertaintyReport
 from common.handlers.weights_loader import WeightsLoader
 
 __all__ = [
+    "BranchReport",
     "ClassificationMetrics",
     "ClassificationReport",
     "CollectHandler",
@@ -32,11 +37,14 @@ __all__ = [
     "ExplanationSaver",
     "HistoryWriter",
     "LastLayerClamp",
+    "LocalisationReport",
     "LossAnnealing",
     "LossTerms",
     "PixelUncertaintyReport",
     "PredictionSaver",
     "Progress",
+    "PrototypeProjection",
+    "PrototypeReport",
     "RobustnessReport",
     "RunRecord",
     "SeedEpoch",

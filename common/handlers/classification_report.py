@@ -12,6 +12,7 @@ from torch import Tensor
 
 from common.metrics.classification import classification_table
 from common.metrics.curves import classification_curves
+from common.metrics.operating_point import operating_point_table
 from common.utils.files import update_json
 
 
@@ -29,6 +30,7 @@ class ClassificationReport:
         classes: Sequence[str],
         items: Sequence[Mapping[str, Any]] = (),
         seed: int = 0,
+        operating_points: Sequence[float] = (),
     ) -> None:
         """Say what to write.
 
@@ -38,12 +40,15 @@ class ClassificationReport:
             classes: names of the C classes.
             items: the split's items, for their patients.
             seed: of the bootstrap.
+            operating_points: specificities at which to write the sensitivity and, the other way round, sensitivities
+                at which to write the specificity; such as 0.9.
         """
         self.output_dir = Path(output_dir)
         self.split = split
         self.classes = list(classes)
         self.patients = patient_of(items)
         self.seed = seed
+        self.operating_points = list(operating_points)
         self._probability: list[Tensor] = []
         self._label: list[Tensor] = []
         self._case: list[str] = []
@@ -70,6 +75,7 @@ class ClassificationReport:
         probability, label = torch.cat(self._probability).numpy(), torch.cat(self._label).numpy()
         groups = [self.patients.get(case, case) for case in self._case]
         table = classification_table(probability, label, self.classes, groups=groups, seed=self.seed)
+        table |= operating_point_table(probability, label, self.operating_points, groups, self.seed)
         update_json(self.output_dir / "metrics.json", {self.split: table})
         update_json(
             self.output_dir / "curves.json", {self.split: classification_curves(probability, label, self.classes)}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
@@ -15,6 +16,7 @@ from common.explain.baselines import Attribution
 from common.explain.faithfulness import map_dependence
 from common.explain.interfaces import MapClassifier
 from common.explain.perturbation import PerturbationCurve
+from common.explain.relevance import Relevance
 from common.handlers.classification_report import patient_of
 from common.metrics.bootstrap import mean_interval
 from common.metrics.curves import perturbation_points
@@ -27,10 +29,14 @@ IN_MODEL = "in_model"
 class ExplanationReport:
     """Write localisation and perturbation metrics of the network's own map and of post-hoc baselines.
 
-    For networks whose call returns class logits and whose output has a map, "explanation" (B, 1, H, W). The map is
-    compared with the region of interest on every case that has one. Perturbation curves, and everything about the
-    baselines, are measured on ``cases`` evenly chosen cases, the same for all methods. AOPC in ``metrics.json`` is the
-    mean over the fills of the first curve; every single curve is in ``curves.json``.
+    For networks whose call returns class logits and whose output has a map, "explanation" (B, 1, H, W), or of whose
+    output ``relevance`` makes one. The map is compared with the region of interest on every case that has one, unless
+    ``localisation`` is off because another report does that. Perturbation curves, and everything about the baselines,
+    are measured on ``cases`` evenly chosen cases, the same for all methods. AOPC in ``metrics.json`` is the mean over
+    the fills of the first curve; every single curve is in ``curves.json``.
+
+    Baselines explain ``explained``, a part of the network such as one of its branches, where it is given; the
+    probability that falls is always that of the whole network, so that methods are compared by the same decision.
 
     Of networks that decide from image and map (:class:`common.explain.MapClassifier`: they also have ``explanation``
     and ``classify``) the accuracy under changed maps is measured too, on all cases, as ``map_dependence/<variant>``
@@ -47,6 +53,9 @@ class ExplanationReport:
         items: Sequence[Mapping[str, Any]] = (),
         cases: int | None = None,
         seed: int = 0,
+        relevance: Relevance | None = None,
+        explained: nn.Module | None = None,
+        localisation: bool = True,
     ) -> None:
         """Say what to measure.
 
@@ -59,6 +68,9 @@ class ExplanationReport:
             items: the split's items.
             cases: number of cases for curves and baselines; None takes all.
             seed: of random order and bootstrap.
+            relevance: makes the network's own map; None takes its output "explanation".
+            explained: what the baselines explain, from images to logits; None for the network.
+            localisation: whether to compare maps with the region of interest.
 
         Raises:
             ValueError: if there is no curve, or ``cases`` is below 1 or given without items to choose from.
@@ -73,6 +85,9 @@ class ExplanationReport:
         self.patients = patient_of(items)
         self.chosen = None if cases is None else evenly_chosen([str(item["case_id"]) for item in items], cases)
         self.seed = seed
+        self.relevance = relevance
+        self.explained = network if explained is None else explained
+        self.localisation = localisation
         self._values: dict[str, dict[str, float]] = {}
         self._scores: dict[str, dict[str, list[Tensor]]] = {}
         self._measured: list[str] = []
@@ -87,7 +102,7 @@ class ExplanationReport:
         self._values, self._scores, self._measured = {}, {}, []
 
     def _measure(self, engine: Engine) -> None:
-        batch, explanation = engine.state.batch, _map_of(engine.state.output)
+        batch, explanation = engine.state.batch, self._map(engine.state.output, engine.state.batch)
         cases = [str(case) for case in batch["case_id"]]
         self._localise("", cases, batch, explanation)
         self._change_maps(cases, batch)
@@ -99,13 +114,20 @@ class ExplanationReport:
         self._measured += names
         self._perturb(IN_MODEL, few, explanation[rows])
         for name, attribution in self.attributions.items():
-            relevance = attribution(self.network, few["image"])
+            relevance = attribution(self.explained, few["image"])
             self._localise(f"/{name}", names, few, relevance)
             self._perturb(name, few, relevance)
 
+    def _map(self, output: Mapping[str, Tensor], batch: Mapping[str, Any]) -> Tensor:
+        """Return the network's own map in the size of its images."""
+        if self.relevance is None:
+            return _map_of(output)
+        relevance, size = self.relevance(output, batch), batch["image"].shape[-2:]
+        return relevance if relevance.shape[-2:] == size else F.interpolate(relevance, size=size, mode="bilinear")
+
     def _localise(self, suffix: str, cases: Sequence[str], batch: Mapping[str, Any], relevance: Tensor) -> None:
         """Note the localisation scores of the cases whose region of interest is known."""
-        if "mask" not in batch:
+        if "mask" not in batch or not self.localisation:
             return
         for name, values in localisation_scores(relevance, batch["mask"]).items():
             if suffix and name in ("roi_area", "pointing_chance"):
@@ -149,7 +171,7 @@ def _map_of(output: Mapping[str, Tensor]) -> Tensor:
     if "explanation" not in output:
         raise ValueError(
             f"the network's outputs are {', '.join(output)}, expected 'explanation' among them: without a map there is "
-            "nothing to measure here; leave ExplanationReport out of this configuration"
+            "nothing to measure here; give ExplanationReport a relevance, or leave it out of this configuration"
         )
     return output["explanation"]
 

@@ -20,7 +20,17 @@ from common.metrics.explanation import (
     roi_area,
 )
 from common.metrics.fundus import cup_to_disc_ratio
+from common.metrics.localisation import (
+    Detections,
+    box_precision_table,
+    froc_points,
+    froc_table,
+    match_boxes,
+    match_marks,
+    precision_recall_points,
+)
 from common.metrics.ood import ood_table
+from common.metrics.operating_point import operating_point_table
 from common.metrics.pixel_uncertainty import (
     overlap_at_thresholds,
     overlap_curve,
@@ -41,12 +51,14 @@ from common.metrics.selective import risk_coverage_curve, selective_scores, sele
 from common.metrics.uncertainty import image_uncertainties
 
 __all__ = [
+    "Detections",
     "Interval",
     "SegmentationScores",
     "aopc_curve",
     "aopc_from_scores",
     "bootstrap_interval",
     "bootstrap_weighted",
+    "box_precision_table",
     "calibration_scores",
     "calibration_table",
     "classification_curves",
@@ -56,10 +68,15 @@ __all__ = [
     "distance_scores",
     "energy_in_roi",
     "fit_temperature",
+    "froc_points",
+    "froc_table",
     "image_uncertainties",
     "localisation_scores",
+    "match_boxes",
+    "match_marks",
     "mean_interval",
     "ood_table",
+    "operating_point_table",
     "overlap_at_thresholds",
     "overlap_curve",
     "overlap_interval",
@@ -68,6 +85,7 @@ __all__ = [
     "pixel_error_auroc",
     "pointing_game",
     "pompom",
+    "precision_recall_points",
     "presence_scores",
     "reliability_curve",
     "retention_scores",

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from common.metrics.bootstrap import bootstrap_weighted
+from common.metrics.score_steps import score_steps
 
 __all__ = [
     "average_precision_by_class",
@@ -240,16 +241,9 @@ def _by_class(
     targets: FloatArray,
     weights: FloatArray,
 ) -> FloatArray:
-    """Add up the positive and negative weight at each distinct score of each class, ascending, and compute."""
-    columns = []
-    for score, target in zip(scores.T, targets.T, strict=True):
-        order = np.argsort(score, kind="stable")
-        starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
-        sorted_weights, sorted_target = weights[:, order], target[order]
-        positive = np.add.reduceat(sorted_weights * sorted_target, starts, axis=1)
-        negative = np.add.reduceat(sorted_weights * (1 - sorted_target), starts, axis=1)
-        columns.append(statistic(positive, negative))
-    return np.stack(columns, axis=1)
+    """Compute a statistic of the positive and negative weight at each distinct score, class by class."""
+    steps = (score_steps(score, target, weights) for score, target in zip(scores.T, targets.T, strict=True))
+    return np.stack([statistic(positive, negative) for positive, negative in steps], axis=1)
 
 
 def _roc_area(positive: FloatArray, negative: FloatArray) -> FloatArray:

@@ -6,19 +6,23 @@ import csv
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from common.data import CaseLoader
 from common.engines import ExplainEvaluator
-from common.explain import PerturbationCurve
+from common.explain import HeatmapRelevance, PerturbationCurve
 from common.explain.baselines import BASELINES
 from common.handlers import (
+    BranchReport,
     ClassificationMetrics,
     ClassificationReport,
     ExplanationReport,
+    LocalisationReport,
     PixelUncertaintyReport,
+    PrototypeReport,
     RobustnessReport,
     SegmentationMetrics,
     SegmentationReport,
@@ -27,12 +31,21 @@ from common.handlers import (
 from common.losses import ExplainerClassifierLoss, UMLLoss
 from common.metrics import SegmentationScores
 from common.networks import ExplainerClassifier
+from tests.explain.prototype_run_folder import small_network
 from tests.handlers.evidential_steps import STRUCTURES, Dimmed, Recall, random_steps, renamed
 from tests.handlers.replay import replay
 from tests.training_setup import build
 
 CLASSES = ["horse", "zebra"]
 MEASURES = ["least_confidence", "mutual_information", "dissonance"]
+CALIBRATION = ["ece", "mce", "brier", "nll"]
+BY_CASES = {
+    "level": ["0.9"],
+    "iou": ["0.1", "0.25", "0.5"],
+    "rate": ["0.25", "0.5", "1", "2"],
+    "target": ["region"],
+    "corruption": ["gaussian_noise", "jpeg"],
+}
 SCORES = SegmentationScores(STRUCTURES, {"disc": ["rim", "cup"]}, cup="cup", disc="disc")
 
 
@@ -59,8 +72,8 @@ def named(names: set[str], **choices: list[str]) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def written(explained: set[str], segmented: tuple[set[str], set[str]]) -> set[str]:
-    return explained | segmented[0]
+def written(explained: set[str], segmented: tuple[set[str], set[str]], compared: tuple[set[str], set[str]]) -> set[str]:
+    return explained | segmented[0] | compared[0]
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +90,43 @@ def segmented(tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], set[s
     replay(handlers, steps)
     names = [set(json.loads((folder / file).read_text())["test"]) for file in ("metrics.json", "curves.json")]
     return names[0], names[1]
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], set[str]]:
+    """Names in the metrics.json and curves.json of a network of two branches with prototypes."""
+    folder = tmp_path_factory.mktemp("run")
+    items, others = outlined("c"), outlined("other ")
+    network = small_network((2, 2))
+    relevance = HeatmapRelevance(network.student.prototypes, network.student.last_layer)
+    calibration = CaseLoader(others, batch_size=4)
+    handlers = [
+        ClassificationReport(folder, "test", CLASSES, items, operating_points=[0.9]),
+        BranchReport(folder, "test", CLASSES, items=items, operating_points=[0.9]),
+        LocalisationReport(folder, "test", CLASSES, relevance, items=items, network=network, calibration=calibration),
+        PrototypeReport(folder, "test", CLASSES, network, network.student.prototypes),
+    ]
+    ExplainEvaluator("cpu", CaseLoader(items, batch_size=4), network, val_handlers=handlers).run()
+    names = [set(json.loads((folder / file).read_text())["test"]) for file in ("metrics.json", "curves.json")]
+    return names[0], names[1]
+
+
+def outlined(name: str) -> list[dict[str, Any]]:
+    """Four cases with a mask, whose names begin alike."""
+    mask = torch.zeros(1, 64, 64)
+    mask[:, 8:24, 8:24] = 1
+    size = torch.tensor([64, 64])
+    return [
+        {
+            "image": torch.rand(3, 64, 64),
+            "label": index % 2,
+            "case_id": f"{name}{index}",
+            "mask": mask,
+            "mask_given": True,
+            "source_size": size,
+        }
+        for index in range(4)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +154,9 @@ def test_the_metrics_of_an_evaluation_are_those_listed(page: str, written: set[s
     baselines = re.findall(r"`(\w+)`", listed.partition("summed over the channels.")[2].partition("The AOPC of")[0])
     assert sorted(baselines) == sorted(BASELINES)
     structures = list(SCORES.structures)
-    choices = {"class": CLASSES, "baseline": baselines, "structure": structures, "measure": MEASURES}
+    choices = {"class": CLASSES, "baseline": baselines, "structure": structures, "measure": MEASURES} | BY_CASES
+    of_branches = named(first_column(section(listed, "### Classification", "\n### ")), **choices) | set(CALIBRATION)
+    choices |= {"branch": ["student", "teacher"], "metric": sorted(of_branches)}
     names = named(first_column(listed), **choices)
     names.remove("aopc/random")  # the page says that it is called aopc_random
     assert written == names
@@ -140,6 +192,9 @@ def test_what_an_evidential_segmentation_learns_by_is_listed(page: str) -> None:
     assert terms | metrics == named(listed, structure=list(SCORES.structures))
 
 
-def test_the_curves_of_an_evidential_segmentation_are_listed(page: str, segmented: tuple[set[str], set[str]]) -> None:
+def test_the_curves_are_listed(
+    page: str, segmented: tuple[set[str], set[str]], compared: tuple[set[str], set[str]]
+) -> None:
     listed = section(page, "## curves.json", "\n## ").partition("```\n")[2].partition("```")[0]
-    assert segmented[1] == set(re.findall(r'^ +"(\w+)":', listed, re.M)) - {"perturbation", "precision_recall"}
+    written = (segmented[1] | compared[1]) - {"roc"}  # stands in the first line
+    assert written == set(re.findall(r'^ +"(\w+)":', listed, re.M)) - {"perturbation"}

@@ -1,11 +1,13 @@
 import pytest
 
 from common.explain.blocks import Interval
-from common.explain.metric_facts import title_of
+from common.explain.metric_facts import LOCALISATION, PROTOTYPES, title_of
 from common.explain.metric_table import (
+    branch_table,
     curve_table,
     explainer_table,
     faithfulness_table,
+    group_table,
     interval_cell,
     number,
     setting_title,
@@ -47,7 +49,16 @@ def test_numbers(value, text):
 
 
 @pytest.mark.parametrize(
-    ("name", "title"), [("auroc", "AUROC"), ("auroc/glioma", "AUROC, glioma"), ("error_rate", "Error rate")]
+    ("name", "title"),
+    [
+        ("auroc", "AUROC"),
+        ("auroc/glioma", "AUROC, glioma"),
+        ("error_rate", "Error rate"),
+        ("student/auroc/glioma", "Student: AUROC, glioma"),
+        ("student", "Student"),
+        ("sensitivity_at_specificity/0.9", "Sensitivity at specificity, 0.9"),
+        ("prototype_place_stability/gaussian_noise", "Same place, gaussian noise"),
+    ],
 )
 def test_titles(name, title):
     assert title_of(name) == title
@@ -71,6 +82,40 @@ def test_a_value_without_interval_stands_alone():
 
 def test_a_value_off_the_scale_is_not_drawn():
     assert interval_cell(entry(3.0, 2.0, 4.0), (0.0, 1.0)).interval is None
+
+
+BRANCHED = {
+    "accuracy": entry(0.8, 0.7, 0.9),
+    "auroc": entry(0.9, 0.8, 0.95),
+    "teacher/accuracy": entry(0.85, 0.8, 0.9),
+    "teacher/auroc": entry(0.88, 0.8, 0.9),
+    "teacher/auroc/glioma": entry(0.5, 0.4, 0.6),
+    "student/accuracy": entry(0.7, 0.6, 0.8),
+    "branch_agreement": entry(0.75, 0.7, 0.8),
+}
+
+
+def test_branches_stand_against_each_other_and_the_whole():
+    table = branch_table("test", BRANCHED)
+    assert texts(table) == ["Both together", "Student", "Teacher"]
+    assert [column.title for column in table.columns] == ["Branch", "AUROC", "Accuracy"]
+    assert texts(table, 1) == ["0.900", "–", "0.880"]
+    assert texts(table, 2) == ["0.800", "0.700", "0.850"]
+    assert [[cell.best for cell in row[1:]] for row in table.rows] == [[True, False], [False, False], [False, True]]
+    assert "decide 0.750 of the cases alike" in table.note
+    assert branch_table("test", METRICS) is None
+
+
+def test_what_has_a_table_of_its_own_is_not_in_the_split_table():
+    others = {"dice/disc": entry(0.9), "pr_auc_iou/0.5": entry(0.2), "prototype_purity": entry(0.7)}
+    assert texts(split_table("test", BRANCHED | others)) == ["Accuracy", "AUROC"]
+    assert texts(group_table("test", others, LOCALISATION)) == ["Average precision of boxes, IoU, 0.5"]
+    assert texts(group_table("test", others, PROTOTYPES)) == ["Purity"]
+
+
+def test_distances_of_prototypes_are_not_drawn_on_a_scale_to_1():
+    table = group_table("test", {"prototype_spread/between": entry(0.5, 0.4, 0.6)}, PROTOTYPES)
+    assert table.rows[0][1].interval is None
 
 
 def test_the_split_table_holds_what_is_not_about_maps():

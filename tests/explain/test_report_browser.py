@@ -8,6 +8,7 @@ import pytest
 
 from common.explain.report import write_report
 from tests.explain.evidential_run_folder import make_evidential_run
+from tests.explain.prototype_run_folder import make_prototype_run
 from tests.explain.run_folder import HOSTILE, make_run
 
 pytestmark = pytest.mark.browser
@@ -284,3 +285,19 @@ def test_pages_about_uncertainty_fit_narrow_screens(evidential_page, width):
     show_width(evidential_page, width)
     evidential_page.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
     assert evidential_page.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_pages_about_prototypes_render_and_fit_the_screen(browser, tmp_path, width):
+    report = write_report(make_prototype_run(tmp_path / "prototypes", cases=1, prototypes=(8, 2)))
+    show_width(browser, width)
+    browser.get(report.as_uri())
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert min(loaded_sizes(browser, ".tiles img")) > 400
+    visible = (
+        "return [...document.querySelectorAll('.tiles img')].filter(i => i.checkVisibility() && i.clientWidth > 250)"
+    )
+    assert len(browser.execute_script(visible)) == 8, "six and two, the other two are folded"
+    browser.execute_script("document.querySelector('#prototypes details').open = true")
+    assert len(browser.execute_script(visible)) == 10
+    assert [entry for entry in browser.get_log("browser") if entry["level"] != "DEBUG"] == []

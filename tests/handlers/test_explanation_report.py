@@ -185,6 +185,47 @@ def test_a_network_that_takes_no_map_is_measured_as_far_as_that_goes(tmp_path: P
         player([held]).run([step(list(CASES))], max_epochs=1)
 
 
+class Coarse:
+    """Draws a map of 2 x 2 cells, the brightness of the patches, from an output of another name."""
+
+    def __call__(self, output: dict[str, Tensor], batch: dict[str, Any], index: Tensor | None = None) -> Tensor:
+        return torch.nn.functional.avg_pool2d(output["explanation_of_another_kind"], 2)
+
+
+def test_a_relevance_takes_the_place_of_the_map(tmp_path: Path) -> None:
+    """Patches are ranked as by the map itself; between the cells' centres the map is interpolated."""
+    steps = [(batch, {"explanation_of_another_kind": output["explanation"]}) for batch, output in [step(list(CASES))]]
+    report = ExplanationReport(
+        tmp_path / "made", "test", MapBeside().eval(), [curve()], (), ITEMS, relevance=Coarse(), localisation=False
+    )
+    player([report]).run(steps, max_epochs=1)
+    found = json.loads((tmp_path / "made" / "metrics.json").read_text())["test"]
+    given, _ = measure(tmp_path / "given")
+    assert found == {"aopc": given["aopc"]}, "and nothing about the region of interest, which is switched off"
+
+
+class Upside(nn.Module):
+    """A branch that sees the image upside down, with a say in nothing."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return LitShare()(image.flip(2))
+
+
+def test_baselines_explain_a_part_and_the_whole_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The baseline is asked about the part alone; the probabilities that fall are those of the whole network."""
+    asked = []
+
+    def attribute(self: object, model: nn.Module, image: Tensor, target: Tensor | None = None) -> Tensor:
+        asked.append(type(model))
+        return image[:, :1]
+
+    monkeypatch.setattr("common.handlers.explanation_report.Attribution.__call__", attribute)
+    options = {"baselines": ("saliency",), "explained": Upside().eval()}
+    metrics, _ = measure(tmp_path, **options)
+    assert set(asked) == {Upside}
+    assert metrics["aopc/saliency"]["value"] == pytest.approx(metrics["aopc"]["value"])
+
+
 def test_outputs_without_a_map_are_refused(tmp_path: Path) -> None:
     batch, _ = step(["bright"])
     report = ExplanationReport(tmp_path, "test", LitShare().eval(), [curve()], ())
