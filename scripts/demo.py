@@ -17,6 +17,7 @@ import fire
 from common.utils.checkpoint import load_weights_only, save_atomic
 
 ROOT = Path(__file__).resolve().parent.parent
+LARGEST_FILE = 25_000_000  # bytes
 
 
 def demo(bundle: str = "xml_explainer_classification", output: str | None = None, seed: int = 0) -> None:
@@ -76,14 +77,15 @@ def _environment() -> dict[str, str]:
 def _install_weights(source: Path, target: Path) -> None:
     """Give the bundle its first weights, so that inference works on it at once; weights of its own stay.
 
-    Convolutions are stored in half precision: the Model Zoo refuses files above 25 MB, and no prediction notices.
+    The Model Zoo refuses files above 25 MB. Convolutions of larger ones are stored in half precision, which no
+    prediction notices; others stay exact, as prototypes are copies of features only with the very same weights.
     """
     if (target / "model.pt").exists():
         return
     weights = load_weights_only(source / "model.pt")
-    save_atomic(
-        {name: value.half() if value.ndim >= 2 else value for name, value in weights.items()}, target / "model.pt"
-    )
+    if (source / "model.pt").stat().st_size > LARGEST_FILE:
+        weights = {name: value.half() if value.ndim >= 2 else value for name, value in weights.items()}
+    save_atomic(weights, target / "model.pt")
     shutil.copyfile(source / "settings.json", target / "settings.json")
 
 

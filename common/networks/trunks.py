@@ -9,12 +9,12 @@ from torch import nn
 
 from common.networks.backbones import SPLIT_BACKBONES, split_backbone
 from common.networks.efficientnet import EFFICIENTNETS, split_efficientnet
-from common.networks.small_trunk import split_small
+from common.networks.small_trunk import WIDTHS, split_small
 from common.utils.choices import check_choice
 
 __all__ = ["SHARED", "TRUNKS", "Trunk", "build_trunk", "own_parts"]
 
-TRUNKS = ("small", *EFFICIENTNETS, *SPLIT_BACKBONES)
+TRUNKS = (*WIDTHS, *EFFICIENTNETS, *SPLIT_BACKBONES)
 SHARED = ("nothing", "stem", "trunk")
 
 
@@ -38,24 +38,25 @@ def build_trunk(
     """Build a feature extractor.
 
     Args:
-        name: ``"small"``, ``"efficientnet-b0"`` to ``-b7``, or one of ``common.networks.backbones.SPLIT_BACKBONES``.
+        name: ``"tiny"`` or ``"small"``, ``"efficientnet-b0"`` to ``-b7``, or one of
+            ``common.networks.backbones.SPLIT_BACKBONES``.
         in_channels: image channels C.
         weights: start weights, see :func:`common.networks.efficientnet.split_efficientnet` and
             :func:`common.networks.backbones.split_backbone`.
         dense: twice as fine a feature map from the same weights, for localisation: stride 16 instead of 32 (``small``:
-            8 instead of 16).
+            8 instead of 16, ``tiny``: 4 instead of 8).
 
     Returns:
         The extractor.
 
     Raises:
-        ValueError: for an unknown name, weights that do not fit, or weights for ``small``, which has none.
+        ValueError: for an unknown name, weights that do not fit, or weights for ``tiny`` or ``small``, which have none.
     """
     check_choice("backbone", name, TRUNKS)
-    if name == "small":
+    if name in WIDTHS:
         if weights is not None:
-            raise ValueError(f"weights is {str(weights)!r}, but no trained weights exist for 'small'; use null")
-        return Trunk(*split_small(in_channels, dense))
+            raise ValueError(f"weights is {str(weights)!r}, but no trained weights exist for '{name}'; use null")
+        return Trunk(*split_small(name, in_channels, dense))
     if name in EFFICIENTNETS:
         return Trunk(*split_efficientnet(name, in_channels, weights, dense))
     return Trunk(*split_backbone(name, in_channels, weights, dense))

@@ -26,12 +26,16 @@ import pytest
 from PIL import Image
 
 XML, UML = "bundles/xml_explainer_classification", "bundles/uml_evidential_segmentation"
-PAGES = ("README.md", "docs/getting_started.md", f"{XML}/docs/README.md", f"{UML}/docs/README.md")
+INTERNRL = "bundles/internrl_prototype_classification"
+PAGES = ("README.md", "docs/getting_started.md", *(f"{bundle}/docs/README.md" for bundle in (XML, UML, INTERNRL)))
 TINY = {
     ("run training", XML): {"image_size": "48", "stage_epochs": "[1,1,1]"},
     ("run evaluating", XML): {"explained_cases": "2", "perturbation_steps": "2", "baselines": "['random','gradcam']"},
     ("configs/train.json", UML): {"image_size": "48", "width": "0.125", "max_epochs": "1"},
     ("run evaluating", UML): {"corrupted_cases": "2"},
+    ("configs/train.json", INTERNRL): {"image_size": "[64,32]", "stage_epochs": "[1,1,1]", "prototypes_per_class": "2"},
+    ("run evaluating", INTERNRL): {"explained_cases": "2", "perturbation_steps": "2", "baselines": "['random']"},
+    ("scripts.phantom mammograms",): {"count": "40"},
     ("scripts.phantom shapes",): {"count": "20"},
     ("scripts.phantom fundus",): {"count": "6"},
 }

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 XML, UML = "xml_explainer_classification", "uml_evidential_segmentation"
-BUNDLES = (XML, UML)
+INTERNRL = "internrl_prototype_classification"
+BUNDLES = (XML, UML, INTERNRL)
 TRAIN, EVALUATE = "Knobs of train.json", "Added by evaluate.json"
 LATER = "Knobs of inference.json and explain.json"
 

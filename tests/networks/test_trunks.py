@@ -14,6 +14,7 @@ from common.networks.trunks import own_parts
 
 #: Channels of the feature map, stride of the stem and of the map.
 FACTS = {
+    "tiny": (48, 2, 8),
     "small": (64, 2, 16),
     "efficientnet-b0": (1280, 2, 32),
     "resnet18": (512, 4, 32),
@@ -116,6 +117,22 @@ def test_torchvision_weights_from_a_file(name, features, tmp_path):
     trunk = build_trunk(name, weights=tmp_path / "w.pth")
     image = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(trunk.body.eval()(trunk.stem.eval()(image)), features(network)(image))
+
+
+@pytest.mark.parametrize(("name", "pixels"), [("tiny", 39), ("small", 87)])
+def test_what_a_place_sees(name, pixels):
+    """Whatever the weights: all that the middle of the map depends on, if no ReLU closes."""
+    trunk = build_trunk(name)
+    network = nn.Sequential(trunk.stem, trunk.body).eval()
+    for parent in list(network.modules()):
+        for child, layer in parent.named_children():
+            if isinstance(layer, nn.ReLU):
+                setattr(parent, child, nn.Identity())
+    image = torch.rand(1, 3, 192, 192, requires_grad=True)
+    feature = network(image)
+    feature[:, :, feature.shape[2] // 2, feature.shape[3] // 2].sum().backward()
+    seen = torch.nonzero(image.grad[0].abs().sum(0))
+    assert (seen.max(0).values - seen.min(0).values + 1).tolist() == [pixels, pixels]
 
 
 @pytest.mark.parametrize("name", ["small", "efficientnet-b0", "resnet18", "densenet121", "convnext_tiny"])
