@@ -128,7 +128,8 @@ class PrototypeReport:
             self._kept.setdefault(name, []).append(values.cpu())
         rows = [row for row, case in enumerate(names) if self.chosen is None or case in self.chosen]
         if rows:
-            self._disturb([names[row] for row in rows], batch["image"][rows], {n: v[rows] for n, v in output.items()})
+            few = {name: value[rows] for name, value in output.items() if isinstance(value, Tensor)}
+            self._disturb([names[row] for row in rows], batch["image"][rows], few)
 
     def _disturb(self, names: Sequence[str], image: Tensor, output: Mapping[str, Tensor]) -> None:
         """Note how far places and order of the prototypes hold when the images get a little worse."""

@@ -88,6 +88,14 @@ def test_what_prototypes_mean(tmp_path: Path) -> None:
     assert found["prototype_purity"]["n"] == 4
 
 
+def test_terms_of_a_loss_are_left_alone(tmp_path: Path) -> None:
+    batches = [(batch, {**out, "terms": {"classification": torch.zeros(2)}}) for batch, out in steps()]
+    report = PrototypeReport(tmp_path, "test", CLASSES, Shaken(), prototypes(), nearest=2, corruptions=["jpeg"])
+    replay([report], batches)
+    found = json.loads((tmp_path / "metrics.json").read_text())["test"]
+    assert found == measure(tmp_path / "without", corruptions=["jpeg"])
+
+
 def test_how_prototypes_differ(tmp_path: Path) -> None:
     """With one case each: 0 and 1 both take c0 and leave c1 out, 2 takes c2, 3 takes c3. Vectors 0 and 1 are equal."""
     found = measure(tmp_path, nearest=1)
