@@ -2,6 +2,7 @@
 
 from common.engines.evaluator import ExplainEvaluator
 from common.engines.inferer import DistributedExplain, ExplainInferer
+from common.engines.pair_step import PairStep
 from common.engines.polynomial_lr import HeldPolynomialLR, held_polynomial
 from common.engines.pseudo_label_step import PseudoLabelStep
 from common.engines.reciprocal_step import ReciprocalStep
@@ -12,6 +13,7 @@ __all__ = [
     "ExplainEvaluator",
     "ExplainInferer",
     "HeldPolynomialLR",
+    "PairStep",
     "PseudoLabelStep",
     "ReciprocalStep",
     "StagedTrainer",

@@ -2,6 +2,7 @@
 
 from common.layers.channel_mixing import ChannelMixer, PyramidMixer, shuffle_channels
 from common.layers.class_connected import ClassConnectedLinear
+from common.layers.co_attention import co_attention
 from common.layers.convolution import double_conv
 from common.layers.decoder_block import ConcatenatingStep, ConvolvingStep
 from common.layers.evidence import (
@@ -57,6 +58,7 @@ __all__ = [
     "UncertaintyNavigator",
     "check_image",
     "class_map_of",
+    "co_attention",
     "dissonance",
     "double_conv",
     "entropy_of_mean",

@@ -82,5 +82,7 @@ def _expanded(feature: Tensor, prototype: Tensor) -> Tensor:
     if vectors.dim() == 2:
         vectors = vectors.unsqueeze(0).expand(places.shape[0], -1, -1)
     norms = places.square().sum(1, keepdim=True) + vectors.square().sum(2, keepdim=True)
-    distance = torch.baddbmm(norms, vectors, places, alpha=-2.0)
-    return distance.clamp(min=0.0).view(feature.shape[0], -1, feature.shape[2], feature.shape[3])
+    distance = norms.baddbmm_(
+        vectors, places, alpha=-2.0
+    )  # in place: maps are large, copies cost as much as the product
+    return distance.clamp_(min=0.0).view(feature.shape[0], -1, feature.shape[2], feature.shape[3])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from common.utils.precision import at_least_float32
 
-__all__ = ["affine_consistency"]
+__all__ = ["affine_consistency", "moved_maps"]
 
 
 def affine_consistency(moved: Tensor, original: Tensor, affine: Tensor) -> Tensor:
@@ -30,12 +30,27 @@ def affine_consistency(moved: Tensor, original: Tensor, affine: Tensor) -> Tenso
     Returns:
         Squared difference (B,), the mean over the N maps of the mean over the places that count; 0 where none does.
     """
-    grid = _places(affine.float(), moved.shape[2], moved.shape[3])
-    counts = (grid.abs() <= 1).all(3).unsqueeze(1)
-    source = at_least_float32(original.detach())
-    target = F.grid_sample(source, grid.to(source.dtype), padding_mode="border", align_corners=False)
+    target, counts = moved_maps(original.detach(), affine, moved.shape[2], moved.shape[3])
     squared = (at_least_float32(moved) - target).square() * counts
     return (squared.sum((2, 3)) / counts.sum((2, 3)).clamp(min=1)).mean(1)
+
+
+def moved_maps(maps: Tensor, affine: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Move maps as their image was moved.
+
+    Args:
+        maps: maps (B,N,h,w) of the image before the movement.
+        affine: the movement (B,2,3), see :func:`affine_consistency`.
+        height: rows h' of the result.
+        width: columns w' of the result.
+
+    Returns:
+        Moved maps (B,N,h',w'), float32, and which of their places come from inside the image (B,1,h',w'), bool.
+    """
+    grid = _places(affine.float(), height, width)
+    source = at_least_float32(maps)
+    moved = F.grid_sample(source, grid.to(source.dtype), padding_mode="border", align_corners=False)
+    return moved, (grid.abs() <= 1).all(3).unsqueeze(1)
 
 
 def _places(affine: Tensor, height: int, width: int) -> Tensor:

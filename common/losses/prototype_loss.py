@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from common.losses.multi_label import check_labels
 from common.losses.prototype import class_distance, cluster, orthogonality, separation
 from common.losses.targets import check_target
 
@@ -18,7 +19,8 @@ class PrototypeTerms:
     """cluster · C + separation · max(0, margin - E) + orthogonality · O.
 
     C and E are the means, over the images whose label is given, of the distance to the nearest prototype of the own and
-    of another class; O is :func:`common.losses.orthogonality`. Where no label is given C and E do not count.
+    of another class; O is :func:`common.losses.orthogonality`. Where no label is given C and E do not count. An image
+    may have several classes: C adds up their distances.
 
     Args:
         class_map: class of each prototype (P,), int64.
@@ -27,6 +29,8 @@ class PrototypeTerms:
         margin: mean distance to the prototypes of other classes beyond which nothing is gained.
         orthogonality: weight of O. Published (ST-ProtoPNet): 1e-3.
         prototype: the vectors (P,D) themselves, asked for by ``orthogonality``.
+        hinge_per_image: take the mean of the images' hinges instead of the hinge on their mean, for which an image far
+            beyond the margin makes up for one that is too near.
 
     Raises:
         ValueError: if a weight is negative, or the prototypes are missing or not as many as the class map says.
@@ -40,6 +44,7 @@ class PrototypeTerms:
         margin: float,
         orthogonality: float = 0.0,
         prototype: Tensor | None = None,
+        hinge_per_image: bool = False,
     ) -> None:
         options = {"cluster": cluster, "separation": separation, "margin": margin, "orthogonality": orthogonality}
         for name, value in options.items():
@@ -54,23 +59,30 @@ class PrototypeTerms:
         self.class_map = class_map
         self.cluster, self.separation, self.margin = cluster, separation, margin
         self.orthogonality, self.prototype = orthogonality, prototype
+        self.hinge_per_image = hinge_per_image
 
     def terms(self, distance: Tensor, label: Tensor, label_given: Tensor | None, num_classes: int) -> dict[str, Tensor]:
         """Compute the terms of each sample.
 
         Args:
             distance: smallest distance of each prototype (B,P).
-            label: class index (B,); where it is not given it may be any class.
+            label: class index (B,), or 0 or 1 for every class (B,C); where it is not given it may be any class.
             label_given: whether it is (B,), bool; None stands for all.
             num_classes: C.
 
         Returns:
             ``cluster``, ``separation`` and ``label_given`` (B,), 0 without a label, and, where it counts,
             ``orthogonality`` (B,), which is the same for all.
+
+        Raises:
+            ValueError: if labels do not fit.
         """
-        given = torch.ones_like(label, dtype=torch.bool) if label_given is None else label_given.bool()
         scores = distance.new_zeros(len(label), num_classes)
-        positive = F.one_hot(check_target(label, scores), num_classes).bool()
+        given = scores.new_ones(len(label), dtype=torch.bool) if label_given is None else label_given.bool()
+        if label.ndim == 2:
+            positive = check_labels(label, scores).bool()
+        else:
+            positive = F.one_hot(check_target(label, scores), num_classes).bool()
         nearest = class_distance(distance, self.class_map.to(distance.device), num_classes)
         weight = given.to(nearest.dtype)
         terms = {
@@ -87,14 +99,24 @@ class PrototypeTerms:
         """Make one loss of the terms of a batch or a data set.
 
         Returns:
-            Scalars ``prototypes``, the weighted sum, and the means ``cluster``, ``separation`` and, where it counts,
-            ``orthogonality``.
+            Scalars ``prototypes``, the weighted sum, and the means ``cluster``, ``separation`` and ``orthogonality``
+            of the terms that are there.
         """
         count = terms["label_given"].sum()
-        means = {name: terms[name].sum() / count.clamp(min=1) for name in ("cluster", "separation")}
-        hinge = (self.margin - means["separation"]).clamp(min=0) * (count > 0)
-        total = self.cluster * means["cluster"] + self.separation * hinge
+        means = {name: terms[name].sum() / count.clamp(min=1) for name in ("cluster", "separation") if name in terms}
+        total = torch.zeros_like(count)
+        if "cluster" in terms:
+            total = total + self.cluster * means["cluster"]
+        if "separation" in terms:
+            total = total + self.separation * self._hinge(terms, means["separation"], count)
         if "orthogonality" in terms:
             means["orthogonality"] = terms["orthogonality"].mean()
             total = total + self.orthogonality * means["orthogonality"]
         return {"prototypes": total, **means}
+
+    def _hinge(self, terms: Mapping[str, Tensor], mean: Tensor, count: Tensor) -> Tensor:
+        """Return the hinge on the mean separation of the images with a label, or the mean of their hinges."""
+        if self.hinge_per_image:
+            each = (self.margin - terms["separation"]).clamp(min=0) * terms["label_given"]
+            return each.sum() / count.clamp(min=1)
+        return (self.margin - mean).clamp(min=0) * (count > 0)

@@ -1,5 +1,7 @@
 """Networks, one per file; only ``backbones`` knows torchvision."""
 
+from common.networks.cipl_net import CIPLNet
+from common.networks.cipl_weights import load_published_cipl
 from common.networks.explainer import ExplainerUNet
 from common.networks.explainer_classifier import ExplainerClassifier
 from common.networks.gated_resnet import GatedResNet
@@ -16,6 +18,7 @@ from common.networks.vgg_encoder import VGGEncoder
 
 __all__ = [
     "TRUNKS",
+    "CIPLNet",
     "ExplainerClassifier",
     "ExplainerUNet",
     "GatedResNet",
@@ -30,4 +33,5 @@ __all__ = [
     "VGGEncoder",
     "build_encoder",
     "build_trunk",
+    "load_published_cipl",
 ]

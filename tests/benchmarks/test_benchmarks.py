@@ -8,16 +8,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from benchmarks import co_attention as co_attention_benchmark
 from benchmarks import data_loading, gates, prototypes, training_step
 from benchmarks._timing import in_turns, quartiles
+from common.layers import co_attention
 from common.losses import ExplainerClassifierLoss, affine_consistency
 from common.utils.benchmark import find_benchmarks
 
 #: Every benchmark, the settings that make it tiny, and how far slow and fast may differ.
 BENCHMARKS = {
     "aopc": ({"SIZE": 64, "PATCH": 16, "STEPS": 2}, 1e-5),
+    "co_attention": ({"BATCH": 2, "CHANNELS": 8, "MAP": (3, 4), "PROTOTYPES": 5}, 1e-4),
     "data_loading": ({"SIZE": 32, "SOURCE_SIZE": 192, "CASES": 4, "BATCH": 2, "REREAD": 1}, 0.0),
     "gates": ({"SIZE": 32, "BATCH": 2, "ROUNDS": 2}, 0.0),
+    "pair_step": ({"SIZE": 64, "PAIRS": 2, "PROTOTYPES": 2, "CHANNELS": 8}, 1e-5),
     "projection": (
         {"BACKBONE": "small", "CHANNELS": 8, "PROTOTYPES": 8, "IMAGES": 6, "IMAGE": (64, 32), "BATCH": 3},
         1e-5,
@@ -185,3 +189,17 @@ def test_tasks_run_in_turns_there_and_back():
 
 def test_quartiles_of_five_numbers():
     assert quartiles([5.0, 1.0, 4.0, 2.0, 3.0]) == (2.0, 3.0, 4.0)
+
+
+def test_one_product_keeps_as_much_as_there_are_pairs_of_places():
+    """Twice the channels double what the differences keep; of the product only the maps themselves grow."""
+    kept = {}
+    for channels in (64, 128):
+        first, second = torch.rand(2, 1, channels, 8, 8)
+        for form in (co_attention_benchmark.explicit_differences, co_attention):
+            kept[form, channels] = co_attention_benchmark.kept_mib(form, first, second)
+    slow, fast = (
+        kept[form, 128] - kept[form, 64] for form in (co_attention_benchmark.explicit_differences, co_attention)
+    )
+    assert slow > 64 * 64 * 64 * 4 / 2**20
+    assert 0 < fast < 0.2 * slow

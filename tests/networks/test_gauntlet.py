@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from common.networks import ExplainerClassifier, ExplainerUNet, GatedResNet, GatedVGG, InterNRL
+from common.networks import CIPLNet, ExplainerClassifier, ExplainerUNet, GatedResNet, GatedVGG, InterNRL
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {  # constructor, image channels, number of inputs
     "explainer": (lambda: ExplainerUNet(init_bias=0.5), 3, 1),
@@ -19,6 +19,8 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {  # constructor
     "joint-resnet18": (lambda: ExplainerClassifier("resnet18", num_classes=3, init_bias=0.5, mean=0.4, std=0.3), 3, 1),
     "joint-vgg-grey": (lambda: ExplainerClassifier("vgg", 1, 3, init_bias=0.5), 1, 1),
     "inter-nrl": (lambda: InterNRL("small", 3, 3, [2, 4, 3], 16, top_k=2, hidden=8, mean=0.4, std=0.3), 3, 1),
+    "cipl": (lambda: CIPLNet("small", 3, 3, [2, 4, 3, 2], 16, mean=0.4, std=0.3), 3, 1),
+    "cipl-dense-grey": (lambda: CIPLNet("resnet18", 1, 3, 2, 16, "cosine", dense=True), 1, 1),
     "inter-nrl-dense-grey": (lambda: InterNRL("resnet18", 1, 3, 2, 16, "cosine", hidden=8, dense=True), 1, 1),
 }
 SIZES = [(64, 64), (75, 101)]
