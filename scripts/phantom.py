@@ -9,9 +9,11 @@ import fire
 
 from common.data.datalist import describe_datalist
 from common.data.phantoms import (
+    ChestSettings,
     FundusSettings,
     MammogramSettings,
     ShapesSettings,
+    write_chests,
     write_fundus,
     write_mammograms,
     write_shapes,
@@ -265,6 +267,75 @@ def mammograms(
     _report(out, settings.count, settings.seed, time.perf_counter() - start if written else None)
 
 
+def chest(
+    out: str,
+    preset: str = "standard",
+    count: int | None = None,
+    size: int | None = None,
+    seed: int | None = None,
+    healthy_fraction: float | None = None,
+    co_occurrence: float | None = None,
+    resolved_fraction: float | None = None,
+    mass: Range | None = None,
+    nodule: Range | None = None,
+    contrast: float | None = None,
+    leads_fraction: float | None = None,
+    noise: float | None = None,
+    validation_fraction: float | None = None,
+    test_fraction: float | None = None,
+    **unknown: object,
+) -> None:
+    """Chest X-rays with up to three of six findings at once, and a box for each of them.
+
+    Try:
+
+      python -m scripts.phantom chest --out data/chest
+          800 images of 256 x 256 pixels of 500 people.
+
+      python -m scripts.phantom chest --out data/chest --preset demo
+          960 smaller images with larger nodules and stronger findings, for a first training.
+
+      python -m scripts.phantom chest --out data/chest --co_occurrence 0.9 --healthy_fraction 0.1
+          Findings rarely come alone, so that one is easily taken for another.
+
+    The findings are Cardiomegaly, Effusion, Infiltration, Mass, Nodule and Pneumothorax; some go together, each also
+    occurs alone.
+
+    Writes the raw layout of ChestX-ray14: images/, Data_Entry_2017_v2020.csv, BBox_List_2017.csv (boxes as in images of
+    1024 pixels), train_val_list.txt and test_list.txt; then datalist.json as `scripts.prepare chestxray14` makes it,
+    and phantom.json (the settings). The same command again does nothing; other settings make the folder anew. Image i
+    depends only on the settings, the seed and i.
+
+    A range is two numbers, both included: --mass 0.05,0.08; a single number fixes it: --mass 0.06.
+
+    Args:
+        out: folder to write; made if needed, refused if it holds anything else.
+        preset: settings to start from: standard (the defaults in brackets below) or demo (easier and smaller). Every
+            option below overrides the preset.
+        count: number of images, eight of each five people [800].
+        size: height and width in pixels [256].
+        seed: another seed, another data set [0].
+        healthy_fraction: share of people without finding [0.3].
+        co_occurrence: how often a finding brings another one that goes with it, 0 to 1 [0.6].
+        resolved_fraction: share of a person's findings that have gone in each later image [0.25].
+        mass: radius of a mass, in shares of the image's side [0.05,0.085].
+        nodule: radius of a nodule, in the same shares [0.014,0.024].
+        contrast: how much findings differ from what is round them; 1 is easy, 0.5 hard [1].
+        leads_fraction: share of images with electrodes and their leads, which mean nothing [0.25].
+        noise: standard deviation of Gaussian noise, in shares of the brightest value [0.015].
+        validation_fraction: share of images for validation, by patient [0.15].
+        test_fraction: share of images for testing, by patient [0.25].
+        unknown: accepted by the parser only: a name that is not in this list is refused, with a suggestion.
+    """
+    given = {name: value for name, value in locals().items() if value is not None}
+    for name in ("out", "preset", "unknown"):
+        given.pop(name)
+    settings = ChestSettings.from_options({**given, **unknown}, preset)
+    start = time.perf_counter()
+    written = write_chests(settings, str(out))
+    _report(out, settings.count, settings.seed, time.perf_counter() - start if written else None)
+
+
 def _report(out: str, count: int, seed: int, seconds: float | None) -> None:
     """Print what was made, and where."""
     if seconds is None:
@@ -275,11 +346,14 @@ def _report(out: str, count: int, seed: int, seconds: float | None) -> None:
     print(f"{describe_datalist(datalist)}\nData list: {datalist}")
 
 
+PHANTOMS = {"shapes": shapes, "fundus": fundus, "mammograms": mammograms, "chest": chest}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; a mistake in the arguments is told in one line, not as a traceback."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        fire.Fire({"shapes": shapes, "fundus": fundus, "mammograms": mammograms}, command=given, name="scripts.phantom")
+        fire.Fire(PHANTOMS, command=given, name="scripts.phantom")
     except fire.core.FireExit as stop:
         # Fire calls it an error when help is asked for without the arguments that a run would need.
         return 0 if "--help" in given else int(stop.code or 0)

@@ -16,8 +16,11 @@ from common.data.sources import (
     brain_mr_cheng,
     brats_slices,
     cbis_ddsm,
+    chestxray14,
     cmmd,
     csv_table,
+    idrid_grading,
+    idrid_lesions,
     imagenet_hvz,
     inbreast,
     isic2017,
@@ -26,6 +29,7 @@ from common.data.sources import (
     medmnist,
     nci_cervical,
     oct_folders,
+    odir,
     refuge,
     vindr_mammo,
 )
@@ -59,6 +63,10 @@ class Prepare:
     inbreast = staticmethod(inbreast.convert)
     oct_folders = staticmethod(oct_folders.convert)
     brats_slices = staticmethod(brats_slices.convert)
+    chestxray14 = staticmethod(chestxray14.convert)
+    odir = staticmethod(odir.convert)
+    idrid_grading = staticmethod(idrid_grading.convert)
+    idrid_lesions = staticmethod(idrid_lesions.convert)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

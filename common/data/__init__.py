@@ -17,9 +17,11 @@ from common.data.datalist import (
 )
 from common.data.datalist_checks import check_datalist
 from common.data.errors import CaseError, DatalistError, case_error_in
+from common.data.label_balance import LabelSampler, label_weights
 from common.data.label_fraction import keep_labels, load_streams
 from common.data.label_reader import LabelReader2D
 from common.data.loader import CaseCacheDataset, CaseLoader
+from common.data.pairs import PairDataset, PairLoader, PairSampler
 from common.data.placement import Placement
 from common.data.readers import ImageReader2D
 from common.data.segmentation import SegmentationMaskd
@@ -27,6 +29,7 @@ from common.data.splits import fold_split, grouped_split, subset
 from common.data.stream_loader import StreamLoader
 from common.data.structures import parse_structures, structure_indices
 from common.data.transforms import CheckImaged, RecordSized, RoiMaskd, ToChannelsd, mask_from_boxes
+from common.data.two_views import TwoViewsd
 from common.data.views import AffineViewd, affine_matrix
 
 __all__ = [
@@ -43,12 +46,17 @@ __all__ = [
     "FlipToLeftd",
     "ImageReader2D",
     "LabelReader2D",
+    "LabelSampler",
+    "PairDataset",
+    "PairLoader",
+    "PairSampler",
     "Placement",
     "RecordSized",
     "RoiMaskd",
     "SegmentationMaskd",
     "StreamLoader",
     "ToChannelsd",
+    "TwoViewsd",
     "affine_matrix",
     "case_error_in",
     "case_id_from",
@@ -61,6 +69,7 @@ __all__ = [
     "fold_split",
     "grouped_split",
     "keep_labels",
+    "label_weights",
     "list_cases",
     "load_datalist",
     "load_section",

@@ -4,8 +4,9 @@
      "meta": {"name": ..., "task": "multiclass" | "multilabel", "classes": [...], ...}}
 
 An item has ``case_id``, ``image`` (or ``views``) and ``label`` (a class index, or one 0/1 per class), and optionally
-``mask``, ``boxes`` ([[x0, y0, x1, y1], ...] in source pixels), ``crop`` ([x0, y0, x1, y1]), ``patient_id``, ``group``
-and ``report``. Masks of several structures need the label map ``meta.structures``, see :mod:`common.data.structures`.
+``mask``, ``boxes`` ([[x0, y0, x1, y1], ...] in source pixels), ``box_labels`` (a class name each), ``crop``
+([x0, y0, x1, y1]), ``patient_id``, ``group`` and ``report``. Masks of several structures need the label map
+``meta.structures``, see :mod:`common.data.structures`.
 A list "unlabelled" may hold cases without a label, see :mod:`common.data.label_fraction`.
 Paths are relative to ``meta.root``, itself relative to the datalist's folder (default: that folder).
 """
@@ -21,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from common.data.datalist_checks import SECTIONS, check_datalist, suggestion
+from common.data.datalist_checks import SECTIONS, check_datalist, suggestion, warn_of_unseen_findings
 from common.data.errors import DatalistError
 from common.data.structures import EXAMPLE
 from common.utils.files import write_text
@@ -79,6 +80,7 @@ def load_section(
         raise DatalistError(f"section '{section}' of datalist '{datalist}' is empty; give it a share of the data")
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}, expected 1 or more, or null for all")
+    warn_of_unseen_findings(section, content[section], content["meta"])
     root, remedy = _root(datalist, content["meta"], dataset_dir)
     items = [_resolved(item, root) for item in _spread(content[section], limit)]
     _check_files(items, root, datalist, remedy)

@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from common.data.errors import DatalistError
 from common.data.structures import structure_problems
 from common.utils.messages import did_you_mean
@@ -47,6 +49,23 @@ def check_datalist(datalist: Any, source: str = "datalist") -> None:
         raise DatalistError(f"'{source}' cannot be used:\n{shown}")
 
 
+def warn_of_unseen_findings(section: str, items: Sequence[Mapping[str, Any]], meta: Mapping[str, Any]) -> None:
+    """Say which classes of a multi-label task no case of a split has.
+
+    Args:
+        section: name of the split.
+        items: its checked cases.
+        meta: of the datalist.
+    """
+    if meta["task"] != "multilabel" or section not in SECTIONS:
+        return
+    found = np.any([item["label"] for item in items], axis=0)
+    unseen = [name for name, seen in zip(meta["classes"], found, strict=True) if not seen]
+    if unseen:
+        end = "can never be predicted well" if section == "training" else "has no metrics there"
+        logger.warning("no %s case has the class %s, which %s", section, ", ".join(unseen), end)
+
+
 def suggestion(name: object, known: Sequence[str]) -> str:
     """Return the rest of a sentence about an unknown name: the closest known name, or what there is."""
     return did_you_mean(str(name), known) or f"; there is: {', '.join(known) or 'nothing'}"
@@ -67,6 +86,8 @@ def _structure_problems(datalist: Any) -> Iterator[str]:
         yield f"meta.classes is {classes!r}, expected a list of names"
     elif len(set(classes)) != len(classes) or len(classes) < (2 if meta.get("task") == "multiclass" else 1):
         yield f"meta.classes is {classes}, expected distinct names, at least two for a multiclass task"
+    if meta.get("background") is not None and meta["background"] in (classes if isinstance(classes, list) else []):
+        yield f"meta.background is '{meta['background']}', which is a class too; it names cases that have no class"
     if meta.get("structures") is not None:
         yield from (f"meta.structures: {problem}" for problem in structure_problems(meta["structures"]))
     lists = {name: items for name, items in datalist.items() if name != "meta"}
@@ -92,6 +113,7 @@ def _item_problems(section: str, items: Sequence[Mapping[str, Any]], meta: Mappi
             yield f"{name}: neither 'image' nor 'views' is given; expected a path"
         if section in SECTIONS or "label" in item:
             problem = _label_problem(item.get("label"), meta["task"], meta["classes"])
+            problem = problem or _box_problem(item, meta)
             if problem:
                 yield f"{name}: {problem}"
 
@@ -108,6 +130,24 @@ def _label_problem(label: Any, task: str, classes: Sequence[str]) -> str | None:
         return f"label is the text '{label}', expected an index into meta.classes; {where}"
     if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < len(classes):
         return f"unknown label {label!r}, expected 0 to {len(classes) - 1} (meta.classes: {', '.join(classes)})"
+    return None
+
+
+def _box_problem(item: Mapping[str, Any], meta: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the classes of an item's boxes, or None."""
+    names, classes = item.get("box_labels"), meta["classes"]
+    if names is None:
+        return None
+    boxes = item.get("boxes")
+    if not isinstance(names, list) or not isinstance(boxes, list) or len(names) != len(boxes):
+        return f"box_labels is {names!r}, expected a list of class names, one for each of the 'boxes'"
+    label = item.get("label")
+    for name in names:
+        if name not in classes:
+            return f"a box has the unknown class '{name}'{suggestion(name, classes)}"
+        index = classes.index(name)
+        if label is not None and not (label[index] if isinstance(label, list) else label == index):
+            return f"there is a box of '{name}', which the case does not have by its label"
     return None
 
 

@@ -1,6 +1,9 @@
 """Generators of data sets that need no licence, for demonstrations and tests."""
 
 from common.data.phantoms.balance import balanced_label
+from common.data.phantoms.chest import ChestFacts, ChestImage, chest_facts, make_chest
+from common.data.phantoms.chest_dataset import write_chests
+from common.data.phantoms.chest_settings import CHEST_FINDINGS, CHEST_PRESETS, ChestSettings
 from common.data.phantoms.fundus import FundusSample, fundus_label, make_fundus
 from common.data.phantoms.fundus_dataset import write_fundus
 from common.data.phantoms.fundus_scene import Ellipse, FundusScene
@@ -15,11 +18,16 @@ from common.data.phantoms.shapes_settings import PRESETS, ShapesSettings
 from common.data.phantoms.stamped_folder import is_current, make_folder
 
 __all__ = [
+    "CHEST_FINDINGS",
+    "CHEST_PRESETS",
     "CIRCLE",
     "FUNDUS_PRESETS",
     "MAMMOGRAM_PRESETS",
     "PRESETS",
     "BreastFacts",
+    "ChestFacts",
+    "ChestImage",
+    "ChestSettings",
     "Ellipse",
     "FundusSample",
     "FundusScene",
@@ -34,10 +42,12 @@ __all__ = [
     "assign_splits",
     "balanced_label",
     "breast_facts",
+    "chest_facts",
     "draw_scene",
     "fundus_label",
     "is_current",
     "label_of",
+    "make_chest",
     "make_folder",
     "make_fundus",
     "make_mammogram",
@@ -46,6 +56,7 @@ __all__ = [
     "sample_scene",
     "star_edges",
     "star_vertices",
+    "write_chests",
     "write_fundus",
     "write_mammograms",
     "write_shapes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 from common.data.datalist import case_id_from
 from common.data.datalist_checks import SECTIONS, suggestion
 from common.data.errors import DatalistError
+from common.data.sources.copies import without_copies
 from common.data.sources.finish import finish, split_items
+from common.data.sources.problems import Problems
+from common.data.sources.table_labels import LabelRules, read_labels, refuse_empty
 from common.data.structures import parse_structures
 from common.data.tables import Row, read_table, require_columns
 
@@ -24,20 +28,27 @@ def convert(
     root: str,
     out: str | None = None,
     table: str | None = None,
-    image: str = "image",
+    image: str | Sequence[str] = "image",
     label: str | Sequence[str] = "label",
     separator: str | None = None,
     classes: str | Sequence[str] | None = None,
+    background: str | None = None,
+    uncertain: str = "refuse",
+    blank: str = "refuse",
+    unknown: str = "refuse",
+    where: str | None = None,
     mask: str | None = None,
     structures: str | Mapping[str, Any] | None = None,
     boxes: str | Sequence[str] | None = None,
     patient: str | None = None,
+    patient_pattern: str | None = None,
     group: str | None = None,
     split: str | None = None,
     image_folder: str = "",
     fractions: Sequence[float] = (0.7, 0.15, 0.15),
     seed: int = 0,
     name: str | None = None,
+    on_problem: str = "refuse",
 ) -> Path:
     """Any folder of images with a table (CSV, XLSX), one row an image.
 
@@ -50,6 +61,18 @@ def convert(
         python -m scripts.prepare csv --root chest --label edema,mass,nodule --patient subject
         python -m scripts.prepare csv --root chest --label findings --separator "|" --classes edema,mass,nodule
 
+    A table in the form of CheXpert: patients in the path, empty for not mentioned, -1 for uncertain
+
+        python -m scripts.prepare csv --root CheXpert --table train.csv --image Path --label "Edema,Pleural Effusion"
+            --background "No Finding" --blank zero --uncertain one --patient Path --patient_pattern "patient[0-9]+"
+            --where "Frontal/Lateral=Frontal" --on_problem skip
+
+    A table in the form of PadChest: the path in two columns, lists of names of which some are wanted
+
+        python -m scripts.prepare csv --root PadChest --image ImageDir,ImageID --label Labels --separator list
+            --classes "cardiomegaly,pleural effusion" --background normal --unknown ignore --patient PatientID
+            --where "Projection=PA|AP" --on_problem skip
+
     Masks of several structures, for networks that segment, need to say which pixel value means what:
 
         python -m scripts.prepare csv --root eyes --mask mask --structures background=255,rim=128,cup=0
@@ -58,56 +81,70 @@ def convert(
         root: the folder; paths in the table start here.
         out: the datalist to write; default ROOT/datalist.json.
         table: the table's file; default the only .csv, .tsv or .xlsx in ROOT.
-        image: column with the image's path.
+        image: column with the image's path; several, separated by commas, are joined to folder/name.
         label: column with the class; several, separated by commas, each with 0 or 1, for a multi-label task.
         separator: what stands between the names if the label column holds several ("|"); none present is an empty cell.
+            "list" for cells like ['edema', 'mass'].
         classes: names of the classes, in the wanted order; default the labels found, sorted.
+        background: in a multi-label task, the name or the column of 0 and 1 that says that there is no finding. Rows
+            that say it beside a label, and rows that say neither, are then refused. Without it, no label means none.
+        uncertain: what -1 means in columns of labels: refuse, zero, one, or skip (leave the case out).
+        blank: what an empty cell means in columns of labels: refuse, zero, or skip.
+        unknown: what to do with names in the label column that are not in classes: refuse or ignore.
+        where: rows to take, as column=value or column=value|value.
         mask: column with the path of the mask; may be empty in some rows. Without structures it marks a region of
             interest in white.
         structures: the pixel values of the masks, the background first: name=value, separated by commas; several
             values of one structure as name=value+value.
         boxes: the four columns of a box in pixels, "x0,y0,x1,y1"; rows with the same image add their boxes up.
         patient: column with the patient; no patient gets into two splits.
+        patient_pattern: regular expression of the part of that column that names the patient, such as "patient[0-9]+".
         group: column with a coarser group, such as the hospital, to keep together instead of the patient.
         split: column with the split (train, val, test); without it the cases are split here.
         image_folder: folder between ROOT and the paths in the image column.
         fractions: shares of training, validation and test.
         seed: seed of the split.
         name: name of the data set; default the name of ROOT.
+        on_problem: what to do with rows that contradict themselves or say nothing (see background), and with copies of
+            an image that have different labels: "refuse" the data set or "skip" them with a warning.
 
     Returns:
         The datalist written.
     """
-    folder = Path(root)
+    folder, problems = Path(root), Problems(on_problem)
     source = _find_table(folder, table)
-    rows = read_table(source)
-    label_columns, box_columns = _names(label), _names(boxes)
+    image_columns, label_columns, box_columns = _names(image), _names(label), _names(boxes)
     if box_columns and len(box_columns) != 4:
         raise DatalistError(f"boxes names {len(box_columns)} columns ({', '.join(box_columns)}), expected x0,y0,x1,y1")
-    optional = [column for column in (mask, patient, group, split) if column]
-    require_columns(rows, [image, *label_columns, *box_columns, *optional], source)
+    rules = LabelRules(label_columns, separator, _names(classes), background, uncertain, blank, unknown)
+    rows = _wanted(read_table(source), where, source)
+    told = [background] if background and len(label_columns) > 1 else []
+    optional = [column for column in (mask, patient, group, split, *told) if column]
+    require_columns(rows, [*image_columns, *label_columns, *box_columns, *optional], source)
     label_map = _label_map(structures, mask)
-    _refuse_empty(rows, [image, *(column for column in (patient, group, split) if column)], source)
-    labels, names, task = _labels(rows, label_columns, separator, _names(classes), source)
+    refuse_empty(rows, [*image_columns, *(column for column in (patient, group, split) if column)], source)
+    paths = [Path(image_folder, *(row[column] for column in image_columns)) for row in rows]
+    people = _people(rows, patient, patient_pattern, source)
+    labels, names, task = read_labels(rows, [path.as_posix() for path in paths], rules, source, problems)
 
     items: dict[str, dict[str, Any]] = {}
     splits: dict[str, str] = {}
-    for row, value in zip(rows, labels, strict=True):
-        item: dict[str, Any] = {
-            "case_id": case_id_from(row[image]),
-            "image": (Path(image_folder) / row[image]).as_posix(),
-        }
-        item["label"] = value
+    for row, path, value, person in zip(rows, paths, labels, people, strict=True):
+        if value is None:
+            continue
+        name_of = Path(*(row[column] for column in image_columns))
+        item: dict[str, Any] = {"case_id": case_id_from(name_of), "image": path.as_posix(), "label": value}
         if mask and row[mask]:
             item["mask"] = row[mask]
-        item |= {key: row[column] for key, column in (("patient_id", patient), ("group", group)) if column}
+        item |= {key: text for key, text in (("patient_id", person), ("group", row.get(group or ""))) if text}
         if box_columns and all(row[column] for column in box_columns):
             item["boxes"] = [_box(row, box_columns, source)]
         _add(items, item, source)
         if split:
             splits[item["case_id"]] = _split_word(row[split], source)
 
-    kept = list(items.values())
+    kept = without_copies(list(items.values()), folder, problems)
+    problems.settle(folder)
     sections: Mapping[str, Sequence[Mapping[str, Any]]]
     if split:
         sections = {section: [item for item in kept if splits[item["case_id"]] == section] for section in SECTIONS}
@@ -121,9 +158,42 @@ def convert(
         "source": source.name,
         "split": by,
         "seed": seed,
+        **({"background": background} if background else {}),
         **label_map,
     }
     return finish(folder, out, sections, meta)
+
+
+def _wanted(rows: list[Row], where: str | None, source: Path) -> list[Row]:
+    """Return the rows that a condition asks for."""
+    if where is None:
+        return rows
+    column, _, values = str(where).partition("=")
+    if not values:
+        raise DatalistError(f"where is '{where}', expected column=value, such as Projection=PA")
+    require_columns(rows, [column.strip()], source)
+    wanted = {value.strip() for value in values.split("|")}
+    kept = [row for row in rows if row[column.strip()] in wanted]
+    if not kept:
+        there = sorted({row[column.strip()] for row in rows})
+        raise DatalistError(f"no row of '{source}' has {where}{suggestion(values, there[:20])}")
+    return kept
+
+
+def _people(rows: Sequence[Row], column: str | None, pattern: str | None, source: Path) -> list[str | None]:
+    """Return the patient of each row, None where the table does not tell."""
+    if pattern is None or column is None:
+        if pattern is not None:
+            raise DatalistError(f"patient_pattern is '{pattern}', but no column to look in is named; add --patient")
+        return [row[column] if column else None for row in rows]
+    try:
+        searched = [re.search(pattern, row[column]) for row in rows]
+    except re.error as error:
+        raise DatalistError(f"patient_pattern '{pattern}' is no regular expression ({error})") from None
+    for row, match in zip(rows, searched, strict=True):
+        if not match:
+            raise DatalistError(f"'{row[column]}' in '{source}' holds nothing like patient_pattern '{pattern}'")
+    return [match[0] if match else None for match in searched]
 
 
 def _find_table(folder: Path, table: str | None) -> Path:
@@ -156,69 +226,6 @@ def _label_map(structures: str | Mapping[str, Any] | None, mask: str | None) -> 
         return {"structures": parse_structures(structures)}
     except ValueError as error:
         raise DatalistError(str(error)) from None
-
-
-def _refuse_empty(rows: Sequence[Row], columns: Sequence[str], source: Path) -> None:
-    for column in columns:
-        empty = [str(number) for number, row in enumerate(rows, start=2) if not row[column]]
-        if empty:
-            more = ", ..." if len(empty) > 3 else ""
-            raise DatalistError(
-                f"column '{column}' of '{source}' is empty in {len(empty)} rows ({', '.join(empty[:3])}{more}); "
-                "fill them or remove those rows"
-            )
-
-
-def _labels(
-    rows: Sequence[Row], columns: Sequence[str], separator: str | None, classes: list[str], source: Path
-) -> tuple[list[Any], list[str], str]:
-    """Return the labels as the datalist wants them, the names of the classes and the task."""
-    if len(columns) > 1:
-        if classes and len(classes) != len(columns):
-            raise DatalistError(
-                f"there are {len(columns)} label columns and {len(classes)} classes; give one name each"
-            )
-        return (
-            [[_flag(row, column, source) for column in columns] for row in rows],
-            classes or list(columns),
-            "multilabel",
-        )
-    column = columns[0]
-    if separator is None:
-        _refuse_empty(rows, [column], source)
-        found = {row[column] for row in rows}
-        names = classes or sorted(found, key=_natural)
-        return [_index(row[column], names, source) for row in rows], names, "multiclass"
-    present = [{part.strip() for part in row[column].split(separator) if part.strip()} for row in rows]
-    names = classes or sorted(set().union(*present), key=_natural)
-    unknown = [part for parts in present for part in parts if part not in names]
-    if unknown:
-        _index(unknown[0], names, source)
-    return [[int(name in parts) for name in names] for parts in present], names, "multilabel"
-
-
-def _natural(text: str) -> tuple[float, str]:
-    """Sort numbers by value, before words."""
-    try:
-        return float(text), text
-    except ValueError:
-        return float("inf"), text
-
-
-def _index(text: str, names: Sequence[str], source: Path) -> int:
-    if text not in names:
-        raise DatalistError(f"'{source}' has the unknown label '{text}'{suggestion(text, names)}")
-    return names.index(text)
-
-
-def _flag(row: Row, column: str, source: Path) -> int:
-    if row[column] in {"1", "1.0"}:
-        return 1
-    if row[column] in {"0", "0.0"}:
-        return 0
-    raise DatalistError(
-        f"column '{column}' of '{source}' holds '{row[column]}', expected 0 or 1; convert other codes first"
-    )
 
 
 def _box(row: Row, columns: Sequence[str], source: Path) -> list[float]:
