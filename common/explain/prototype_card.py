@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -171,7 +171,7 @@ def _draw_places(
     from matplotlib.patheffects import withStroke
 
     left, right, bottom, top = extent_of(record)
-    groups: list[tuple[float, float, list[str], set[str]]] = []
+    labels: list[Label] = []
     for side, entries in enumerate(columns.values()):
         for entry in entries:
             if "box" not in entry.item:
@@ -182,23 +182,39 @@ def _draw_places(
             axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, edgecolor=_bright(SIDES[side]), **style))
             x = min(max((x0 - left) / (right - left) * panel[2], 10), panel[2] - 10)
             y = min(max((y0 - top) / (bottom - top) * panel[3], 10), panel[3] - 10)
-            near = next(
-                (
-                    group
-                    for group in groups
-                    if abs(group[0] - x) < 16 + 8 * len(group[2][-1]) and abs(group[1] - y) < 20
-                ),
-                None,
-            )
-            if near is None:
-                groups.append((x, y, [str(number_of(entry.item))], {SIDES[side]}))
-            else:
-                near[2].append(str(number_of(entry.item)))
-                near[3].add(SIDES[side])
-    for x, y, numbers, colours in groups:
-        colour = colours.pop() if len(colours) == 1 else "#333333"
-        spot = (min(x, panel[2] - 8 - 5 * len(" ".join(numbers))) / panel[2], 1 - y / panel[3])
-        axes.text(*spot, " ".join(numbers), transform=axes.transAxes, **_badge(colour))
+            labels.append(Label(x, y, str(number_of(entry.item)), frozenset({SIDES[side]})))
+    for label in joined_labels(labels):
+        colour = next(iter(label.colours)) if len(label.colours) == 1 else "#333333"
+        spot = (min(label.x, panel[2] - 8 - 5 * len(label.text)) / panel[2], 1 - label.y / panel[3])
+        axes.text(*spot, label.text, transform=axes.transAxes, **_badge(colour))
+
+
+class Label(NamedTuple):
+    """The numbers of boxes, and the middle of where they are written, in pixels of the panel."""
+
+    x: float
+    y: float
+    text: str
+    colours: frozenset[str]
+
+    def covers(self, other: Label) -> bool:
+        """Say whether the two would lie on each other."""
+        width = 16 + 4 * (len(self.text) + len(other.text))
+        return abs(self.x - other.x) < width and abs(self.y - other.y) < 20
+
+
+def joined_labels(labels: Sequence[Label]) -> list[Label]:
+    """Return labels that do not lie on each other: those that would are one, where the first of them was."""
+    waiting, placed = list(labels), list[Label]()
+    while waiting:
+        label = waiting.pop(0)
+        near = next((one for one in placed if one.covers(label)), None)
+        if near is None:
+            placed.append(label)
+        else:  # a longer label may lie on others: it has to find its place anew
+            placed.remove(near)
+            waiting.insert(0, near._replace(text=f"{near.text} {label.text}", colours=near.colours | label.colours))
+    return placed
 
 
 def _badge(colour: str) -> dict[str, Any]:

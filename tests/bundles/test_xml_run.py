@@ -70,6 +70,7 @@ def test_training_leaves_a_complete_run_folder(trained: Path) -> None:
     assert resolved["stage_epochs"] == [1, 1, 1], "the override must be in the recorded configuration"
 
 
+@pytest.mark.slow
 def test_run_and_run_training_are_the_same(trained: Path, data: Path, tmp_path: Path) -> None:
     """Also from inside the bundle's folder, with nothing but relative paths."""
     places = ["--dataset_dir", str(data), "--output_dir", str(tmp_path), "--ckpt_dir", str(tmp_path / "checkpoints")]
@@ -77,6 +78,7 @@ def test_run_and_run_training_are_the_same(trained: Path, data: Path, tmp_path: 
     assert_same_training(tmp_path, trained)
 
 
+@pytest.mark.slow
 def test_evaluate_explain_and_infer_from_an_unrelated_directory(trained: Path, data: Path, tmp_path: Path) -> None:
     common = ["--dataset_dir", str(data), "--output_dir", str(trained), *CPU]
     few = ["--explained_cases", "4", "--perturbation_steps", "3"]

@@ -3,10 +3,13 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from common.explain import prototype_card
 from common.explain.card import WIDTH, Sheet, load_card, seen_size
+from common.explain.prototype_card import Label, joined_labels
 from common.explain.prototype_files import save_prototypes
 from tests.explain.prototype_run_folder import CLASSES, case_of, describer_of, project, small_network, write_images
 
@@ -168,3 +171,19 @@ def test_the_heatmap_that_is_drawn_is_that_of_the_predicted_class(tmp_path, shee
     said = [text.get_text() for text in sheets[-1].figure.texts]
     assert f"Likeness to {predicted}" in said
     assert replace(explanation, arrays={}).record is explanation.record
+
+
+def test_labels_that_would_cover_each_other_are_one():
+    """The first two become one that is long enough to reach the third; the fourth is far away."""
+    labels = [Label(x, 10, text, frozenset({"blue"})) for x, text in ((10, "18"), (30, "6"), (45, "15"), (150, "7"))]
+    other = Label(52, 12, "17", frozenset({"orange"}))
+    assert [(label.x, label.text) for label in joined_labels(labels)] == [(10, "18 6 15"), (150, "7")]
+    assert joined_labels([labels[2], other]) == [Label(45, 10, "15 17", frozenset({"blue", "orange"}))]
+    assert joined_labels([]) == []
+
+
+@given(st.lists(st.tuples(st.floats(0, 240), st.floats(0, 480), st.sampled_from(["1", "23", "400"])), max_size=12))
+def test_no_label_lies_on_another(places):
+    labels = joined_labels([Label(x, y, text, frozenset()) for x, y, text in places])
+    assert not any(one.covers(other) for one, other in combinations(labels, 2))
+    assert sorted(" ".join(label.text for label in labels).split()) == sorted(text for _, _, text in places)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
 from common.metrics.operating_point import (
+    ROUNDING,
     operating_point_table,
     sensitivity_at_specificity,
     specificity_at_sensitivity,
@@ -48,8 +49,10 @@ def test_as_read_off_the_roc_curve(seed, level):
     generator = np.random.default_rng(seed)
     score, label = generator.integers(0, 6, 12) / 5, np.r_[0, 1, generator.integers(0, 2, 10)]
     false, true, _ = roc_curve(label, score, drop_intermediate=False)
-    assert one(sensitivity_at_specificity, score, label, level) == true[1 - false >= level - 1e-9].max()
-    assert one(specificity_at_sensitivity, score, label, level) == pytest.approx(1 - false[true >= level - 1e-9].min())
+    assert one(sensitivity_at_specificity, score, label, level) == true[1 - false >= level - ROUNDING].max()
+    assert one(specificity_at_sensitivity, score, label, level) == pytest.approx(
+        1 - false[true >= level - ROUNDING].min()
+    )
 
 
 def test_weights_are_cases_drawn_several_times():
