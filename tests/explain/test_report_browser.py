@@ -79,6 +79,13 @@ def focused(browser):
     return browser.switch_to.active_element
 
 
+def wait_for(browser, condition):
+    """Wait until a condition holds: a dialog tells its closing a moment after it has closed."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, 10).until(lambda _: condition())
+
+
 def shown_cases(browser):
     script = "return [...document.querySelectorAll('[data-gallery] li:not([hidden])')].map(i => i.dataset.name)"
     return browser.execute_script(script)
@@ -154,7 +161,7 @@ def test_a_card_opens_turns_and_closes_by_keyboard(page):
     assert names[-1] in dialog.find_element("css selector", "img").get_attribute("alt")
     press(page, named("ESCAPE"))
     assert dialog.get_attribute("open") is None
-    assert focused(page).find_element("xpath", "..").get_attribute("data-name") == names[-1]
+    wait_for(page, lambda: focused(page).find_element("xpath", "..").get_attribute("data-name") == names[-1])
 
 
 def test_tab_stays_in_the_open_card(page):
