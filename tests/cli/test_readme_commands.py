@@ -106,6 +106,10 @@ def test_the_run_folder_holds_what_its_page_lists(folder: Path, done: set[str], 
     names = re.findall(r"^\| (`.+?`) \|", page, re.M)
     listed = {name for cell in names for name in re.findall(r"`([^`]+)`", cell)}
     listed -= {"predictions.csv", "segmentations/", "checkpoints/"}
+    prototypes = {name for name in listed if name.startswith("prototypes/")}
+    assert prototypes
+    assert all([*folder.rglob(name)] for name in prototypes), "no network with prototypes was trained"
+    listed -= prototypes
     run = folder / "runs" / "mine"
     stages = {"training", "evaluation", "explanation"}
     listed = listed - {"config_<workflow>.json"} | {f"config_{name}.json" for name in stages}
