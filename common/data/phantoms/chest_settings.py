@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
-from common.data.phantoms.options import at_least, plain_options, read_options, read_pair, read_scalar
+from common.data.phantoms.options import GeneratorSettings, at_least
 
 __all__ = ["CHEST_FINDINGS", "CHEST_PRESETS", "ChestSettings"]
 
@@ -34,7 +33,7 @@ CHEST_PRESETS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class ChestSettings:
+class ChestSettings(GeneratorSettings):
     """The settings of a chest data set. Every range includes both ends.
 
     Args:
@@ -57,6 +56,8 @@ class ChestSettings:
     Raises:
         ValueError: if a value is out of range or the settings contradict each other; it says what to change.
     """
+
+    presets = CHEST_PRESETS
 
     count: int = 800
     size: int = 256
@@ -109,26 +110,3 @@ class ChestSettings:
                 f"nodule={self.nodule[0]:g},{self.nodule[1]:g} reaches mass={self.mass[0]:g},{self.mass[1]:g}: leave a "
                 "gap between them, or the two could not be told apart"
             )
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any], preset: str = "standard") -> Self:
-        """Make settings from plain values, as they come from a command line or a JSON file.
-
-        Args:
-            options: names as above. A single number stands for a range of one value. What is left out is as in the
-                preset.
-            preset: a name in `CHEST_PRESETS`.
-
-        Raises:
-            ValueError: for an unknown name (a similar one is suggested), or a value that is out of range.
-        """
-        return cls(**read_options(cls, options, CHEST_PRESETS, preset, _read))
-
-    def to_options(self) -> dict[str, Any]:
-        """Return all settings as plain JSON values, which `from_options` reads back to the same settings."""
-        return plain_options(self)
-
-
-def _read(name: str, default: Any, value: Any) -> Any:
-    """Turn a plain value into the type of its setting, or say what was expected."""
-    return read_pair(name, default, value) if isinstance(default, tuple) else read_scalar(name, value, type(default))

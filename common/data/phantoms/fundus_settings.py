@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
-from common.data.phantoms.options import at_least, is_list, plain_options, read_options, read_pair, read_scalar
+from common.data.phantoms.options import GeneratorSettings, at_least, is_list, read_scalar
 
 __all__ = ["FUNDUS_PRESETS", "FundusSettings"]
 
@@ -27,7 +26,7 @@ FUNDUS_PRESETS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class FundusSettings:
+class FundusSettings(GeneratorSettings):
     """The settings of a fundus data set. Every range includes both ends.
 
     Args:
@@ -53,6 +52,8 @@ class FundusSettings:
     Raises:
         ValueError: if a value is out of range or the settings contradict each other; it says what to change.
     """
+
+    presets = FUNDUS_PRESETS
 
     count: tuple[int, int, int] = (240, 80, 80)
     size: int = 160
@@ -102,29 +103,11 @@ class FundusSettings:
             )
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any], preset: str = "standard") -> Self:
-        """Make settings from plain values, as they come from a command line or a JSON file.
-
-        Args:
-            options: names as above. A single number stands for a range of one value, and for the same count in each
-                subset. What is left out is as in the preset.
-            preset: a name in `FUNDUS_PRESETS`.
-
-        Raises:
-            ValueError: for an unknown name (a similar one is suggested), or a value that is out of range.
-        """
-        return cls(**read_options(cls, options, FUNDUS_PRESETS, preset, _read))
-
-    def to_options(self) -> dict[str, Any]:
-        """Return all settings as plain JSON values, which `from_options` reads back to the same settings."""
-        return plain_options(self)
-
-
-def _read(name: str, default: Any, value: Any) -> Any:
-    """Turn a plain value into the type of its setting, or say what was expected."""
-    if name == "count":
-        counts = value if is_list(value) else (value,) * 3
-        if len(counts) != 3:
-            raise ValueError(f"count={value}: expected one number, or three for training, validation and test")
-        return tuple(read_scalar(name, number, int) for number in counts)
-    return read_pair(name, default, value) if isinstance(default, tuple) else read_scalar(name, value, type(default))
+    def read(cls, name: str, default: Any, value: Any) -> Any:
+        """Turn a plain value into the type of its setting, or say what was expected."""
+        if name == "count":
+            counts = value if is_list(value) else (value,) * 3
+            if len(counts) != 3:
+                raise ValueError(f"count={value}: expected one number, or three for training, validation and test")
+            return tuple(read_scalar(name, number, int) for number in counts)
+        return super().read(name, default, value)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
-from common.data.phantoms.options import at_least, plain_options, read_options, read_pair, read_scalar
+from common.data.phantoms.options import GeneratorSettings, at_least
 
 __all__ = ["MAMMOGRAM_PRESETS", "MammogramSettings"]
 
@@ -40,7 +39,7 @@ MAMMOGRAM_PRESETS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class MammogramSettings:
+class MammogramSettings(GeneratorSettings):
     """The settings of a mammography data set. Every range includes both ends.
 
     Args:
@@ -67,6 +66,8 @@ class MammogramSettings:
     Raises:
         ValueError: if a value is out of range or the settings contradict each other; it says what to change.
     """
+
+    presets = MAMMOGRAM_PRESETS
 
     count: int = 400
     size: tuple[int, int] = (192, 96)
@@ -129,26 +130,8 @@ class MammogramSettings:
             )
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any], preset: str = "standard") -> Self:
-        """Make settings from plain values, as they come from a command line or a JSON file.
-
-        Args:
-            options: names as above. A single number stands for a range of one value. What is left out is as in the
-                preset.
-            preset: a name in `MAMMOGRAM_PRESETS`.
-
-        Raises:
-            ValueError: for an unknown name (a similar one is suggested), or a value that is out of range.
-        """
-        return cls(**read_options(cls, options, MAMMOGRAM_PRESETS, preset, _read))
-
-    def to_options(self) -> dict[str, Any]:
-        """Return all settings as plain JSON values, which `from_options` reads back to the same settings."""
-        return plain_options(self)
-
-
-def _read(name: str, default: Any, value: Any) -> Any:
-    """Turn a plain value into the type of its setting, or say what was expected."""
-    if name == "size" and not isinstance(value, list | tuple):
-        raise ValueError(f"size={value}: expected two numbers, height and width, such as 192,96")
-    return read_pair(name, default, value) if isinstance(default, tuple) else read_scalar(name, value, type(default))
+    def read(cls, name: str, default: Any, value: Any) -> Any:
+        """Turn a plain value into the type of its setting, or say what was expected."""
+        if name == "size" and not isinstance(value, list | tuple):
+            raise ValueError(f"size={value}: expected two numbers, height and width, such as 192,96")
+        return super().read(name, default, value)

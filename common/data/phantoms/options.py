@@ -4,45 +4,55 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 from common.utils.messages import did_you_mean
 
-__all__ = ["at_least", "is_list", "plain_options", "read_options", "read_pair", "read_scalar"]
+__all__ = ["GeneratorSettings", "at_least", "is_list", "read_pair", "read_scalar"]
 
 
-def read_options(
-    settings: type[Any],
-    options: Mapping[str, Any],
-    presets: Mapping[str, Mapping[str, Any]],
-    preset: str,
-    read: Callable[[str, Any, Any], Any],
-) -> dict[str, Any]:
-    """Return the constructor's arguments for a settings class.
+class GeneratorSettings:
+    """Base of the settings of a generator: dataclasses whose fields all have defaults and hold plain values or pairs.
 
-    Args:
-        settings: a dataclass whose fields all have defaults.
-        options: values by name; what is left out is as in the preset.
+    Attributes:
         presets: named sets of options.
-        preset: one of their names.
-        read: turns (name, default, plain value) into the value of the setting.
-
-    Raises:
-        ValueError: for an unknown preset or name (a similar one is suggested), or a value of the wrong type.
     """
-    known = {field.name: field.default for field in dataclasses.fields(settings)}
-    for kind, name, names in (("preset", preset, presets), *(("setting", name, known) for name in options)):
-        if name not in names:
-            hint = did_you_mean(name, names) or "; there are: " + ", ".join(names)
-            raise ValueError(f"there is no {kind} '{name}'{hint}")
-    return {name: read(name, known[name], value) for name, value in {**presets[preset], **options}.items()}
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]]
 
-def plain_options(settings: Any) -> dict[str, Any]:
-    """Return all fields of a settings object, tuples as lists."""
-    options = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], preset: str = "standard") -> Self:
+        """Make settings from plain values, as they come from a command line or a JSON file.
+
+        Args:
+            options: values by the names of the settings. A single number stands for a range of one value. What is left
+                out is as in the preset.
+            preset: one of ``presets``.
+
+        Raises:
+            ValueError: for an unknown preset or name (a similar one is suggested), or a value of the wrong type or out
+                of range.
+        """
+        known = {field.name: field.default for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        for kind, name, names in (("preset", preset, cls.presets), *(("setting", name, known) for name in options)):
+            if name not in names:
+                hint = did_you_mean(name, names) or "; there are: " + ", ".join(names)
+                raise ValueError(f"there is no {kind} '{name}'{hint}")
+        given = {**cls.presets[preset], **options}
+        return cls(**{name: cls.read(name, known[name], value) for name, value in given.items()})
+
+    def to_options(self) -> dict[str, Any]:
+        """Return all settings as plain JSON values, which :meth:`from_options` reads back to the same settings."""
+        options = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+
+    @classmethod
+    def read(cls, name: str, default: Any, value: Any) -> Any:
+        """Turn a plain value into the type of its setting, or say what was expected."""
+        return (
+            read_pair(name, default, value) if isinstance(default, tuple) else read_scalar(name, value, type(default))
+        )
 
 
 def read_pair(name: str, default: tuple[Any, Any], value: Any) -> tuple[Any, ...]:

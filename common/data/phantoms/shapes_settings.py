@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
-from common.data.phantoms.options import at_least, is_list, plain_options, read_options, read_pair, read_scalar
+from common.data.phantoms.options import GeneratorSettings, at_least, is_list, read_scalar
 from common.data.phantoms.polygons import CIRCLE, TRIANGLE, StarPolygon, step_choices
 
 __all__ = ["PRESETS", "ShapesSettings"]
@@ -47,7 +46,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class ShapesSettings:
+class ShapesSettings(GeneratorSettings):
     """The settings of a shapes data set. Every range includes both ends.
 
     Args:
@@ -83,6 +82,8 @@ class ShapesSettings:
     Raises:
         ValueError: if a value is out of range or the settings contradict each other; it says what to change.
     """
+
+    presets = PRESETS
 
     count: int = 800
     size: tuple[int, int] = (96, 96)
@@ -121,24 +122,9 @@ class ShapesSettings:
                 "circles"
             )
 
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any], preset: str = "standard") -> Self:
-        """Make settings from plain values, as they come from a command line or a JSON file.
-
-        Args:
-            options: names as above. A single number stands for a range of one value and for a square size; a figure
-                is written 'circle' or 'p/q'. What is left out is as in the preset.
-            preset: a name in `PRESETS`.
-
-        Raises:
-            ValueError: for an unknown name (a similar one is suggested), or a value that is out of range.
-        """
-        return cls(**read_options(cls, options, PRESETS, preset, _read))
-
     def to_options(self) -> dict[str, Any]:
         """Return all settings as plain JSON values, which `from_options` reads back to the same settings."""
-        options = plain_options(self)
-        return {name: str(value) if isinstance(value, StarPolygon) else value for name, value in options.items()}
+        return {n: str(value) if isinstance(value, StarPolygon) else value for n, value in super().to_options().items()}
 
     @cached_property
     def distractors(self) -> dict[int, list[StarPolygon]]:
@@ -251,19 +237,21 @@ class ShapesSettings:
         largest = self.outside.inradius(outer_radius) - self.stroke - 1.0
         return largest / 2, largest
 
+    @classmethod
+    def read(cls, name: str, default: Any, value: Any) -> Any:
+        """Turn a plain value into the type of its setting, or say what was expected."""
+        if name in ("outside", "colour", "target_colour") and value is None:
+            return None
+        if name in ("target", "outside"):
+            return StarPolygon.parse(str(value))
+        if name in ("background", "colour", "target_colour"):
+            return (
+                tuple(read_scalar(name, level, int) for level in value)
+                if is_list(value)
+                else read_scalar(name, value, int)
+            )
+        return super().read(name, default, value)
+
 
 def _differ(levels: tuple[int, ...], others: tuple[int, ...]) -> bool:
     return max(abs(a - b) for a, b in zip(levels, others, strict=True)) >= MINIMUM_CONTRAST
-
-
-def _read(name: str, default: Any, value: Any) -> Any:
-    """Turn a plain value into the type of its setting, or say what was expected."""
-    if name in ("outside", "colour", "target_colour") and value is None:
-        return None
-    if name in ("target", "outside"):
-        return StarPolygon.parse(str(value))
-    if name in ("background", "colour", "target_colour"):
-        return (
-            tuple(read_scalar(name, level, int) for level in value) if is_list(value) else read_scalar(name, value, int)
-        )
-    return read_pair(name, default, value) if isinstance(default, tuple) else read_scalar(name, value, type(default))
