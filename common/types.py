@@ -108,6 +108,7 @@ class Stage:
             validation value.
         patience: epochs without improvement of the monitored value before the stage ends; None waits for ``epochs``.
         method: the network's method that training and validation call in this stage.
+        inputs: what of a batch the method is given, in this order.
         freeze_norm: names of sub-modules (dotted where nested) whose batch-norm layers keep their running statistics
             in this stage: they normalise with them, as in evaluation, while their weights and biases still learn.
         scheduler_interval: when the scheduler takes a step: after every ``"epoch"`` or after every ``"iteration"``.
@@ -123,6 +124,7 @@ class Stage:
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None
     patience: int | None = None
     method: str = "explain"
+    inputs: Sequence[str] = ("image",)
     freeze_norm: Sequence[str] = ()
     scheduler_interval: str = "epoch"
     step: TrainingStep | None = None
@@ -134,7 +136,7 @@ class Stage:
             raise ValueError(f"stage '{self.name}': epochs is {self.epochs}, expected 0 (skip) or more")
         if not self.trainable:
             raise ValueError(f"stage '{self.name}': nothing is trainable; name at least one part of the network")
-        for option in ("trainable", "freeze_norm"):
+        for option in ("trainable", "freeze_norm", "inputs"):
             if isinstance(getattr(self, option), str):
                 given = getattr(self, option)
                 raise ValueError(f"stage '{self.name}': {option} is the text '{given}', expected a list: ['{given}']")

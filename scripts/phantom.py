@@ -3,11 +3,9 @@
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import fire
 
-from common.data.datalist import describe_datalist
 from common.data.phantoms import (
     ChestSettings,
     FundusSettings,
@@ -18,6 +16,8 @@ from common.data.phantoms import (
     write_mammograms,
     write_shapes,
 )
+from scripts.phantom_exams import exams
+from scripts.phantom_summary import print_summary
 
 Pair = int | tuple[int, int]
 Range = float | tuple[float, float]
@@ -121,7 +121,7 @@ def shapes(
     settings = ShapesSettings.from_options({**given, **unknown}, preset)
     start = time.perf_counter()
     written = write_shapes(settings, str(out))
-    _report(out, settings.count, settings.seed, time.perf_counter() - start if written else None)
+    print_summary(out, settings.count, settings.seed, time.perf_counter() - start if written else None)
 
 
 def fundus(
@@ -190,7 +190,7 @@ def fundus(
     settings = FundusSettings.from_options({**given, **unknown}, preset)
     start = time.perf_counter()
     written = write_fundus(settings, str(out))
-    _report(out, sum(settings.count), settings.seed, time.perf_counter() - start if written else None)
+    print_summary(out, sum(settings.count), settings.seed, time.perf_counter() - start if written else None)
 
 
 def mammograms(
@@ -264,7 +264,7 @@ def mammograms(
     settings = MammogramSettings.from_options({**given, **unknown}, preset)
     start = time.perf_counter()
     written = write_mammograms(settings, str(out))
-    _report(out, settings.count, settings.seed, time.perf_counter() - start if written else None)
+    print_summary(out, settings.count, settings.seed, time.perf_counter() - start if written else None)
 
 
 def chest(
@@ -333,20 +333,10 @@ def chest(
     settings = ChestSettings.from_options({**given, **unknown}, preset)
     start = time.perf_counter()
     written = write_chests(settings, str(out))
-    _report(out, settings.count, settings.seed, time.perf_counter() - start if written else None)
+    print_summary(out, settings.count, settings.seed, time.perf_counter() - start if written else None)
 
 
-def _report(out: str, count: int, seed: int, seconds: float | None) -> None:
-    """Print what was made, and where."""
-    if seconds is None:
-        print(f"{out} is up to date: {count} images with these settings are there, nothing was done.")
-    else:
-        print(f"{count} images in {seconds:.1f} s, seed {seed}:")
-    datalist = Path(str(out)) / "datalist.json"
-    print(f"{describe_datalist(datalist)}\nData list: {datalist}")
-
-
-PHANTOMS = {"shapes": shapes, "fundus": fundus, "mammograms": mammograms, "chest": chest}
+PHANTOMS = {"shapes": shapes, "fundus": fundus, "mammograms": mammograms, "chest": chest, "exams": exams}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,6 +19,7 @@ from common.data.sources import (
     chestxray14,
     cmmd,
     csv_table,
+    exam_manifest,
     idrid_grading,
     idrid_lesions,
     imagenet_hvz,
@@ -26,10 +27,12 @@ from common.data.sources import (
     isic2017,
     isic_uda1,
     ispy1,
+    mammography_exams,
     medmnist,
     nci_cervical,
     oct_folders,
     odir,
+    openi,
     refuge,
     vindr_mammo,
 )
@@ -67,6 +70,9 @@ class Prepare:
     odir = staticmethod(odir.convert)
     idrid_grading = staticmethod(idrid_grading.convert)
     idrid_lesions = staticmethod(idrid_lesions.convert)
+    exams = staticmethod(exam_manifest.convert)
+    mammography_exams = staticmethod(mammography_exams.convert)
+    openi = staticmethod(openi.convert)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

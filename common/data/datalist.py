@@ -29,7 +29,7 @@ from common.utils.files import write_text
 
 Item = Mapping[str, Any]
 
-PATH_KEYS = ("image", "views", "mask")
+PATH_KEYS = ("image", "views", "mask", "masks")
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
 HOW_TO_PREPARE = (
     "make one with `python -m scripts.prepare <source> --root <folder>` (see --help), "
@@ -124,6 +124,11 @@ def class_names(datalist: str | Path) -> list[str]:
     return list(load_datalist(datalist)["meta"]["classes"])
 
 
+def background_name(datalist: str | Path) -> str:
+    """Return what cases without any class of a multi-label task are called; "background" where no name is given."""
+    return str(load_datalist(datalist)["meta"].get("background") or "background")
+
+
 def load_structures(datalist: str | Path) -> list[dict[str, Any]]:
     """Return the label map of the masks: names and pixel values of the structures, the background first.
 
@@ -195,7 +200,11 @@ def _spread(items: Sequence[Any], limit: int | None) -> list[Any]:
 
 def _resolved(item: Item, root: Path) -> dict[str, Any]:
     def absolute(value: Any) -> Any:
-        return [str(root / part) for part in value] if isinstance(value, list) else str(root / value)
+        if isinstance(value, Mapping):
+            return {key: absolute(part) for key, part in value.items()}
+        if isinstance(value, list):
+            return [absolute(part) for part in value]
+        return str(root / value) if isinstance(value, str) else value  # masks may be given as boxes
 
     resolved = {key: absolute(value) if key in PATH_KEYS else value for key, value in item.items()}
     if isinstance(item.get("label"), list):
@@ -203,9 +212,16 @@ def _resolved(item: Item, root: Path) -> dict[str, Any]:
     return resolved
 
 
+def _paths(value: Any) -> list[str]:
+    """Return the paths in what an item says about its files: one, several, or one for each view."""
+    if isinstance(value, str):
+        return [value]
+    parts = list(value.values()) if isinstance(value, Mapping) else value if isinstance(value, list) else []
+    return [path for part in parts for path in _paths(part)]
+
+
 def _check_files(items: Sequence[Item], root: Path, datalist: str | Path, remedy: str) -> None:
-    values = [item[key] for item in items for key in PATH_KEYS if key in item]
-    paths = [path for value in values for path in (value if isinstance(value, list) else [value])]
+    paths = [path for item in items for key in PATH_KEYS for path in _paths(item.get(key))]
     missing = [path for path in paths if not os.path.isfile(path)]
     if not missing:
         return

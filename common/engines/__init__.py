@@ -6,6 +6,7 @@ from common.engines.pair_step import PairStep
 from common.engines.polynomial_lr import HeldPolynomialLR, held_polynomial
 from common.engines.pseudo_label_step import PseudoLabelStep
 from common.engines.reciprocal_step import ReciprocalStep
+from common.engines.report_step import ReportStep
 from common.engines.trainer import StagedTrainer
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "PairStep",
     "PseudoLabelStep",
     "ReciprocalStep",
+    "ReportStep",
     "StagedTrainer",
     "held_polynomial",
 ]

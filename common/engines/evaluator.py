@@ -12,7 +12,7 @@ from monai.inferers import Inferer
 from torch import nn
 from torch.utils.data import DataLoader
 
-from common.engines.inferer import ExplainInferer
+from common.engines.inferer import ExplainInferer, inputs_of
 from common.types import StagedLoss
 from common.utils.batch import to_device
 
@@ -57,6 +57,7 @@ class ExplainEvaluator(SupervisedEvaluator):
         self.amp = amp
         self.loss = loss
         self.method: str | None = None
+        self.inputs: Sequence[str] = ("image",)
         self.autocast_dtype = torch.float16 if self.state.device.type == "cuda" else torch.bfloat16
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, Any]:
@@ -67,10 +68,13 @@ class ExplainEvaluator(SupervisedEvaluator):
         arguments = {} if self.method is None else {"method": self.method}
         autocast = torch.autocast(self.state.device.type, dtype=self.autocast_dtype, enabled=self.amp)
         with torch.no_grad(), autocast:
-            outputs = self.inferer(batch["image"], self.network, **arguments)
+            given = inputs_of(batch, self.inputs)
+            outputs = self.inferer(given, self.network, **arguments)  # type: ignore[arg-type]
         if isinstance(outputs, torch.Tensor):
             outputs = {"pred": outputs}
-        self.state.output = {name: value.float() for name, value in outputs.items()}
+        self.state.output = {
+            name: value if value.dtype == torch.bool else value.float() for name, value in outputs.items()
+        }
         if self.loss is not None and "label" in batch:
             self.state.output["terms"] = self.loss.terms(self.state.output, batch)
         self.fire_event(IterationEvents.MODEL_COMPLETED)

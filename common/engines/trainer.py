@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from common.data.stream_loader import StreamLoader
-from common.engines.inferer import DistributedExplain, ExplainInferer
+from common.engines.inferer import DistributedExplain, ExplainInferer, inputs_of
 from common.types import Stage
 from common.utils.batch import to_device
 from common.utils.distributed import is_distributed
@@ -165,7 +165,8 @@ class StagedTrainer(SupervisedTrainer):
         if self.stage.step is not None:
             return self.stage.step(self, batch)
         with self.autocast():
-            outputs = self.inferer(batch["image"], self.network, method=self.stage.method)
+            given = inputs_of(batch, self.stage.inputs)
+            outputs = self.inferer(given, self.network, method=self.stage.method)  # type: ignore[arg-type]
         terms = self.stage.loss.terms(outputs, batch)
         reduced = self.stage.loss.reduce(terms)
         self._step(reduced["loss"])

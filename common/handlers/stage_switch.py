@@ -51,7 +51,7 @@ class StageSwitch:
 
         Args:
             ckpt_dir: folder for ``model.pt`` and the stages' weights; made when training starts.
-            validator: the evaluator whose metrics are monitored; its loss and method follow the stage.
+            validator: the evaluator whose metrics are monitored; its loss, method and inputs follow the stage.
             monitor: name of the monitored metric, one of the validator's: "loss", "auroc", "dice" ...
             mode: "min" where lower is better, "max" where higher is.
             min_delta: smallest improvement that counts.
@@ -127,6 +127,7 @@ class StageSwitch:
         self._engine.enter(self.stage)
         if self.validator is not None:
             self.validator.loss, self.validator.method = self.stage.loss, self.stage.method
+            self.validator.inputs = self.stage.inputs
 
     def _count(self, engine: Engine) -> None:
         self.stage_epoch += 1

@@ -20,16 +20,20 @@ from common.layers.image_check import MIN_IMAGE_SIZE, check_image
 from common.layers.image_normalisation import ImageNormalisation
 from common.layers.last_layer_fit import fit_last_layer
 from common.layers.low_rank import LowRankProjection
+from common.layers.masking import masked_mean, masked_softmax
 from common.layers.normalisation import NORMS, BatchNorm2d, FrozenNorm2d, GroupNorm2d, make_norm
 from common.layers.normalised_convolution import DoubleConv, NormalisedConv, SeparableConv, init_convolutions
 from common.layers.polarized_attention import PolarizedAttention
 from common.layers.pooling import nearest_places
 from common.layers.prototype_layer import PrototypeLayer, class_map_of, forget_projection
+from common.layers.region_grid import attend_regions, region_mean, upsample_regions
 from common.layers.reliable_mask import ReliableMask
 from common.layers.resizing import pad_to_multiple, resize
 from common.layers.similarity import SIMILARITIES, prototype_distance, similarity_from, squared_distance
+from common.layers.transformer_block import TransformerBlock
 from common.layers.uncertainty_instructor import SeparableStack, UncertaintyInstructor
 from common.layers.uncertainty_navigator import UncertaintyNavigator
+from common.layers.word_joining import join_words, trim_padding
 
 __all__ = [
     "EVIDENCE_ACTIVATIONS",
@@ -54,8 +58,10 @@ __all__ = [
     "ReliableMask",
     "SeparableConv",
     "SeparableStack",
+    "TransformerBlock",
     "UncertaintyInstructor",
     "UncertaintyNavigator",
+    "attend_regions",
     "check_image",
     "class_map_of",
     "co_attention",
@@ -68,16 +74,22 @@ __all__ = [
     "forget_projection",
     "gate",
     "init_convolutions",
+    "join_words",
     "make_norm",
+    "masked_mean",
+    "masked_softmax",
     "mutual_information",
     "nearest_places",
     "opinion",
     "pad_to_multiple",
     "pool_map",
     "prototype_distance",
+    "region_mean",
     "resize",
     "shuffle_channels",
     "similarity_from",
     "squared_distance",
+    "trim_padding",
+    "upsample_regions",
     "vacuity",
 ]

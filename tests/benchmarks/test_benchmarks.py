@@ -21,6 +21,19 @@ BENCHMARKS = {
     "co_attention": ({"BATCH": 2, "CHANNELS": 8, "MAP": (3, 4), "PROTOTYPES": 5}, 1e-4),
     "data_loading": ({"SIZE": 32, "SOURCE_SIZE": 192, "CASES": 4, "BATCH": 2, "REREAD": 1}, 0.0),
     "gates": ({"SIZE": 32, "BATCH": 2, "ROUNDS": 2}, 0.0),
+    "local_contrast": (
+        {
+            "BATCH": 3,
+            "REGIONS": 12,
+            "WORDS": 4,
+            "CHANNELS": 8,
+            "EXAMS": 2,
+            "VIEWS": 2,
+            "EXAM_REGIONS": 20,
+            "EXAM_WORDS": 3,
+        },
+        1e-4,
+    ),
     "pair_step": ({"SIZE": 64, "PAIRS": 2, "PROTOTYPES": 2, "CHANNELS": 8}, 1e-5),
     "projection": (
         {"BACKBONE": "small", "CHANNELS": 8, "PROTOTYPES": 8, "IMAGES": 6, "IMAGE": (64, 32), "BATCH": 3},
@@ -40,8 +53,9 @@ BENCHMARKS = {
     ),
     "training_step": ({"SIZE": 64, "BATCH": 2}, 0.01),  # the untouched explainer's map is only about constant
     "uml_step": ({"SIZE": 64}, 1e-9),
+    "word_joining": ({"TEXTS": 2, "TOKENS": 9, "WIDTH": 5}, 1e-5),
 }
-SLOW = ("uml_step",)  # builds the published network in four processes
+SLOW = ("local_contrast", "uml_step")  # measure memory in processes of their own
 
 
 def test_every_benchmark_is_tested(repository):

@@ -7,6 +7,7 @@ import pytest
 
 from common.data import (
     DatalistError,
+    background_name,
     case_id_from,
     check_datalist,
     class_names,
@@ -43,6 +44,7 @@ def toy(tmp_path, picture):
 def test_round_trip(toy, tmp_path):
     assert load_datalist(toy) == {**sections(), "meta": META}
     assert class_names(toy) == ["horse", "zebra"]
+    assert background_name(toy) == "background"
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
 
 
@@ -289,3 +291,24 @@ def test_missing_masks_and_views_count_as_missing_files(toy, tmp_path):
 def test_unlabelled_cases_may_stand_in_a_list_of_their_own(toy, tmp_path):
     path = write_datalist(tmp_path / "l.json", {"new": [{"case_id": "a", "image": "images/a.png"}]}, META)
     assert load_section(path, "new") == [{"case_id": "a", "image": str(tmp_path / "images" / "a.png")}]
+
+
+def test_views_and_their_masks_are_found_wherever_they_stand(tmp_path, picture):
+    """A path for each view, a mask for each finding of a view, boxes in place of a mask."""
+    for name in ("left.png", "right.png", "mass.png"):
+        picture(name)
+    item = {
+        "case_id": "e1",
+        "views": {"left_cc": "left.png", "right_cc": "right.png"},
+        "masks": {"left_cc": {"mass": "mass.png", "cyst": [[1, 2, 3, 4]]}},
+        "label": [1, 0],
+    }
+    meta = {"name": "exams", "task": "multilabel", "classes": ["mass", "cyst"]}
+    other = {**item, "case_id": "e2", "label": [0, 1], "masks": {}}
+    path = write_datalist(tmp_path / "datalist.json", {"training": [item, other]}, meta)
+    first = load_section(path, "training")[0]
+    assert first["views"] == {"left_cc": str(tmp_path / "left.png"), "right_cc": str(tmp_path / "right.png")}
+    assert first["masks"] == {"left_cc": {"mass": str(tmp_path / "mass.png"), "cyst": [[1, 2, 3, 4]]}}
+    (tmp_path / "mass.png").unlink()
+    with pytest.raises(DatalistError, match=r"1 of 5 files .* are missing: '.*mass.png'"):
+        load_section(path, "training")

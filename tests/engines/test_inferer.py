@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from common.engines import DistributedExplain, ExplainInferer
+from common.engines.inferer import inputs_of
 
 
 class TwoMethods(nn.Module):
@@ -27,6 +28,9 @@ class TwoMethods(nn.Module):
 
     def other(self, image: Tensor) -> dict[str, Tensor]:
         return {"logits": self.weight * image + 1}
+
+    def match(self, image: Tensor, token: Tensor) -> dict[str, Tensor]:
+        return {"logits": self.weight * image - token}
 
 
 @pytest.fixture
@@ -52,6 +56,21 @@ def test_method_of_the_call_before_that_of_the_inferer(
     inferer = ExplainInferer(**options)
     assert isinstance(inferer, Inferer)
     assert inferer(torch.tensor(2.0), TwoMethods(), **call)["logits"].item() == expected
+
+
+def test_a_method_may_take_more_than_the_image(process_group: None) -> None:
+    batch = {"token": torch.tensor(5.0), "image": torch.tensor(2.0), "case_id": ["a"]}
+    given = inputs_of(batch, ["image", "token"])
+    network = TwoMethods()
+    assert ExplainInferer("match")(given, network)["logits"].item() == 1.0
+    wrapped = DistributedDataParallel(DistributedExplain(network))
+    assert ExplainInferer("match")(given, wrapped)["logits"].item() == 1.0
+    assert inputs_of(batch, ["image"]) is batch["image"]
+
+
+def test_what_the_batch_lacks_is_named() -> None:
+    with pytest.raises(ValueError, match="the batch has no token, only image; the network's method takes image, token"):
+        inputs_of({"image": torch.tensor(2.0)}, ["image", "token"])
 
 
 def test_it_goes_through_the_wrapper_that_synchronises(process_group: None) -> None:

@@ -4,6 +4,15 @@ from common.data.phantoms.balance import balanced_label
 from common.data.phantoms.chest import ChestFacts, ChestImage, chest_facts, make_chest
 from common.data.phantoms.chest_dataset import write_chests
 from common.data.phantoms.chest_settings import CHEST_FINDINGS, CHEST_PRESETS, ChestSettings
+from common.data.phantoms.exam_dataset import write_exams
+from common.data.phantoms.exam_description import (
+    BreastTruth,
+    ExamTruth,
+    Lesion,
+    describe_exam,
+)
+from common.data.phantoms.exam_picture import ExamView, make_views
+from common.data.phantoms.exam_settings import EXAM_PRESETS, ExamSettings
 from common.data.phantoms.fundus import FundusSample, fundus_label, make_fundus
 from common.data.phantoms.fundus_dataset import write_fundus
 from common.data.phantoms.fundus_scene import Ellipse, FundusScene
@@ -21,17 +30,23 @@ __all__ = [
     "CHEST_FINDINGS",
     "CHEST_PRESETS",
     "CIRCLE",
+    "EXAM_PRESETS",
     "FUNDUS_PRESETS",
     "MAMMOGRAM_PRESETS",
     "PRESETS",
     "BreastFacts",
+    "BreastTruth",
     "ChestFacts",
     "ChestImage",
     "ChestSettings",
     "Ellipse",
+    "ExamSettings",
+    "ExamTruth",
+    "ExamView",
     "FundusSample",
     "FundusScene",
     "FundusSettings",
+    "Lesion",
     "Mammogram",
     "MammogramSettings",
     "PlacedShape",
@@ -43,6 +58,7 @@ __all__ = [
     "balanced_label",
     "breast_facts",
     "chest_facts",
+    "describe_exam",
     "draw_scene",
     "fundus_label",
     "is_current",
@@ -52,11 +68,13 @@ __all__ = [
     "make_fundus",
     "make_mammogram",
     "make_sample",
+    "make_views",
     "rasterise",
     "sample_scene",
     "star_edges",
     "star_vertices",
     "write_chests",
+    "write_exams",
     "write_fundus",
     "write_mammograms",
     "write_shapes",

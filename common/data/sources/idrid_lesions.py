@@ -14,6 +14,7 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from common.data.errors import CaseError, DatalistError
+from common.data.sources import idrid_grading
 from common.data.sources.files import existing_folder
 from common.data.sources.finish import finish
 from common.data.sources.problems import Problems
@@ -23,11 +24,14 @@ LESIONS = {"MA": "microaneurysms", "HE": "haemorrhages", "EX": "hard exudates", 
 CLASSES = list(LESIONS.values())
 NAME = re.compile(r"(?:train_|test_)?(IDRiD_\d+)(?:_([A-Z]{2}))?\.(?:jpe?g|png|tiff?)", re.IGNORECASE)
 LAST_TRAINING = 54  # of 81
+RETINOPATHY = "any_dr"  # what every lesion is a sign of
 
 Found = tuple[dict[str, Path], dict[str, dict[str, Path]]]
 
 
-def convert(root: str, out: str | None = None, join: float = 0.005, on_problem: str = "refuse") -> Path:
+def convert(
+    root: str, out: str | None = None, join: float = 0.005, as_grading: bool = False, on_problem: str = "refuse"
+) -> Path:
     """IDRiD, segmentation: 81 fundus photographs with outlined lesions, as boxes of four kinds of lesion.
 
     Expects below ROOT, in any depth, the images IDRiD_01.jpg to IDRiD_81.jpg and the masks IDRiD_01_MA.tif (or .png)
@@ -40,11 +44,15 @@ def convert(root: str, out: str | None = None, join: float = 0.005, on_problem: 
 
     Example:
         python -m scripts.prepare idrid_lesions --root "A. Segmentation"
+        python -m scripts.prepare idrid_lesions --root "A. Segmentation" --as_grading True --out lesions.json
 
     Args:
         root: the folder.
         out: the datalist to write; default ROOT/datalist.json.
         join: parts of a mask that are closer than this share of the image's width get one box; 0 joins none.
+        as_grading: give the classes of idrid_grading, to see where a network that knows only those looks: every lesion is
+            a box of "any_dr". The grades are not known, so the other labels are 0 and say nothing: look at
+            localisation only. Images 1 to 54 are for validation, such as to choose thresholds of maps.
         on_problem: what to do with masks without image, of another size, empty or damaged: "refuse" the data set or
             "skip" them with a warning.
 
@@ -65,18 +73,27 @@ def convert(root: str, out: str | None = None, join: float = 0.005, on_problem: 
         for name in tqdm(sorted(images), desc="reading masks", unit="image", leave=False, disable=None)
     ]
     problems.settle(folder)
+    if as_grading:
+        items = [_as_grading(item) for item in items]
     training = [item for item in items if int(item["case_id"].split("_")[-1]) <= LAST_TRAINING]
     meta = {
         "name": "idrid_lesions",
         "task": "multilabel",
-        "classes": CLASSES,
+        "classes": idrid_grading.CLASSES if as_grading else CLASSES,
         "source": "IDRiD (Porwal, Pachade, Kokare 2018), segmentation",
         "licence": "CC BY 4.0",
         "split": "official",
         "join": join,
     }
-    sections = {"training": training, "test": [item for item in items if item not in training]}
+    first = "validation" if as_grading else "training"  # nothing is to be learnt from the one label they all have
+    sections = {first: training, "test": [item for item in items if item not in training]}
     return finish(folder, out, sections, meta)
+
+
+def _as_grading(item: dict[str, Any]) -> dict[str, Any]:
+    """Return the case with the one label of the grades that its lesions prove."""
+    label = [int(name == RETINOPATHY) for name in idrid_grading.CLASSES]
+    return {**item, "label": label, "box_labels": [RETINOPATHY] * len(item["boxes"])}
 
 
 def _files(folder: Path) -> Found:

@@ -153,6 +153,19 @@ def test_lesions_become_boxes_with_their_class(outlined):
     assert datalist["training"][1]["label"] == [1, 1, 1, 1]
 
 
+def test_lesions_for_a_network_that_knows_grades_are_all_signs_of_retinopathy(outlined):
+    alone, graded = (
+        cases(idrid_lesions.convert(str(outlined), str(outlined / f"{flag}.json"), as_grading=flag))
+        for flag in (False, True)
+    )
+    assert alone.keys() == graded.keys()
+    for name, item in graded.items():
+        assert item["boxes"] == alone[name]["boxes"]
+        assert item["box_labels"] == ["any_dr"] * len(item["boxes"])
+        assert item["label"] == [1, 0, 0, 0, 0]
+    assert load_datalist(outlined / "True.json")["meta"]["classes"] == idrid_grading.CLASSES
+
+
 def test_parts_that_lie_close_together_get_one_box(outlined):
     item = load_datalist(idrid_lesions.convert(str(outlined), join=0.01))["test"][0]  # two pixels of 200
     assert item["boxes"][:2] == [[10, 20, 18, 24], [100, 60, 130, 90]]
