@@ -20,27 +20,33 @@ ROOT = Path(__file__).resolve().parent.parent
 LARGEST_FILE = 25_000_000  # bytes
 
 
-def demo(bundle: str = "xml_explainer_classification", output: str | None = None, seed: int = 0) -> None:
+def demo(
+    bundle: str = "xml_explainer_classification", output: str | None = None, seed: int = 0, overlay: str | None = None
+) -> None:
     """Run a bundle's demonstration and print its test metrics and the paths of what it made.
 
     The three commands are printed before they run; each works by itself. Phantom data is generated on the first run.
 
     Args:
         bundle: name of a folder under bundles/.
-        output: run folder; default runs/demo/<bundle>.
+        output: run folder; default runs/demo/<bundle>, or runs/demo/<bundle>_<overlay>.
         seed: of the training.
+        overlay: one of the bundle's configurations on top, such as an ablation, to compare with.
     """
     folder = ROOT / "bundles" / bundle
     if not (folder / "configs" / "demo.json").is_file():
         known = sorted(path.parent.parent.name for path in ROOT.glob("bundles/*/configs/demo.json"))
         raise SystemExit(f"there is no bundle '{bundle}' with a demo; there is: {', '.join(known)}")
-    run = Path(output) if output else ROOT / "runs" / "demo" / bundle
+    if overlay is not None and not (folder / "configs" / f"{overlay}.json").is_file():
+        raise SystemExit(f"'{bundle}' has no overlay '{overlay}'; see the files in {_shown(folder / 'configs')}")
+    run = Path(output) if output else ROOT / "runs" / "demo" / (f"{bundle}_{overlay}" if overlay else bundle)
     _clear(run)
     began = time.perf_counter()
-    for command in _commands(_shown(folder), _shown(run), seed):
+    for command in _commands(_shown(folder), _shown(run), seed, overlay):
         print(f"\n$ {shlex.join(command)}\n", flush=True)
         subprocess.run([sys.executable, *command[1:]], check=True, cwd=ROOT, env=_environment())
-    _install_weights(run / "checkpoints", folder / "models")
+    if overlay is None:
+        _install_weights(run / "checkpoints", folder / "models")
     print(_summary(run, time.perf_counter() - began))
 
 
@@ -51,17 +57,18 @@ def _clear(run: Path) -> None:
     shutil.rmtree(run, ignore_errors=True)
 
 
-def _commands(bundle: str, run: str, seed: int) -> list[list[str]]:
+def _commands(bundle: str, run: str, seed: int, overlay: str | None = None) -> list[list[str]]:
     """Return the commands; every one is MONAI's own."""
     train, demo, evaluate, explain = (
         f"{bundle}/configs/{name}.json" for name in ("train", "demo", "evaluate", "explain")
     )
+    last = [] if overlay is None else [f"{bundle}/configs/{overlay}.json"]
     monai = ["python", "-m", "monai.bundle", "run"]
     places = ["--output_dir", run, "--ckpt_dir", f"{run}/checkpoints", "--seed", str(seed)]
     weights = ["--output_dir", run, "--ckpt_path", f"{run}/checkpoints/model.pt"]
     return [
-        [*monai, "training", "--config_file", str([train, demo]), *places],
-        [*monai, "evaluating", "--config_file", str([train, evaluate, demo]), *places],
+        [*monai, "training", "--config_file", str([train, demo, *last]), *places],
+        [*monai, "evaluating", "--config_file", str([train, evaluate, demo, *last]), *places],
         [*monai, "explaining", "--config_file", str([explain, f"{run}/checkpoints/settings.json"]), *weights],
     ]
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from common.explain.baselines import BASELINES
+
 SEGMENTATION, UNCERTAINTY = "Segmentation", "Uncertainty"
 LOCALISATION, PROTOTYPES, BRANCHES = "Localisation", "Prototypes", "Branches"
+ZERO_SHOT = "Zero-shot"
+"""What is measured of networks that are asked by sentences, which has a section of its own."""
+DISEASES = "Diseases"
+"""What is measured of one disease alone, which has tables of its own."""
 BRANCH_NAMES = {"student": "Student", "teacher": "Teacher"}
 """Parts of a network whose metrics are named ``<branch>/<metric>``, in words."""
 
@@ -32,6 +38,13 @@ FACTS = {
     "specificity_at_sensitivity": Fact(
         "Specificity at sensitivity", "higher", "at the best threshold with at least this sensitivity"
     ),
+    "subset_accuracy": Fact("Wholly right", "higher", "share of cases of which every answer is right"),
+    "hamming_loss": Fact("Wrong answers", "lower", "share of the answers to all diseases"),
+    "jaccard": Fact("Jaccard", "higher", "diseases present and predicted, of those present or predicted"),
+    "f1_micro": Fact("F1 of all answers", "higher", "of all diseases together"),
+    "ranking_loss": Fact("Ranking loss", "lower", "share of absent diseases ranked above present ones, within a case"),
+    "coverage_error": Fact("Coverage", "lower", "diseases to read, most probable first, to meet all that are present"),
+    "threshold": Fact("Threshold", "", "with the largest F1 on another split"),
     "branch_agreement": Fact("Branches that agree", "", "share of cases that all branches decide alike", BRANCHES),
     "aopc": Fact("AOPC", "higher", "how far the probability falls while the map's brightest patches are removed"),
     "pompom": Fact("POMPOM", "lower", "share of the pixels outside the known region that the map marks"),
@@ -51,6 +64,24 @@ FACTS = {
         LOCALISATION,
     ),
     "weak_threshold": Fact("Threshold of the map", "", "share of its range, chosen on another split", LOCALISATION),
+    "t_iou": Fact("Boxed, IoU above", "higher", "share of the findings whose box is met so far", LOCALISATION),
+    "t_iou_all": Fact("One box round all, IoU above", "higher", "one box round all that is marked", LOCALISATION),
+    "t_iou_mask": Fact("Pixels, IoU above", "higher", "what is marked, without a box", LOCALISATION),
+    "t_iou_chance": Fact("Whole image, IoU above", "", "one box round the whole image", LOCALISATION),
+    "energy_in_box": Fact(
+        "Energy in boxes", "higher", "share of the map's sum inside the disease's boxes", LOCALISATION
+    ),
+    "box_threshold": Fact("Threshold of the boxes", "", "share of a map's range, of another split", LOCALISATION),
+    "entanglement": Fact(
+        "Entanglement", "lower", "share of the best places inside boxes of other diseases, where both are", PROTOTYPES
+    ),
+    "entanglement_chance": Fact("Entanglement by chance", "", "of places drawn at random", PROTOTYPES),
+    "entanglement_absent": Fact(
+        "Entanglement where absent", "lower", "of prototypes whose disease the case does not have", PROTOTYPES
+    ),
+    "entanglement_absent_chance": Fact("The same by chance", "", "of places drawn at random", PROTOTYPES),
+    "prototype_in_box": Fact("In their own box", "higher", "share of the best places inside it", PROTOTYPES),
+    "prototype_in_box_chance": Fact("In their own box by chance", "", "of places drawn at random", PROTOTYPES),
     "prototype_purity": Fact("Purity", "higher", "share of the most similar cases that have its class", PROTOTYPES),
     "prototype_purity_chance": Fact("Purity by chance", "", "of cases drawn at random", PROTOTYPES),
     "prototype_class_specificity": Fact(
@@ -73,6 +104,17 @@ FACTS = {
     "prototype_order_stability": Fact(
         "Same order", "higher", "rank correlation of the prototypes' contributions", PROTOTYPES
     ),
+    "zero_shot_auroc": Fact("Zero-shot AUROC", "higher", "of sentences that state and deny a finding", ZERO_SHOT),
+    "zero_shot_average_precision": Fact("Zero-shot average precision", "higher", "of the same", ZERO_SHOT),
+    "zero_shot_prevalence": Fact("Prevalence", "", "average precision of a guess", ZERO_SHOT),
+    "zero_shot_text_side": Fact("Side by words", "higher", "whether left and right find their side", ZERO_SHOT),
+    "sentence_pointing": Fact("Pointing, sentences", "higher", "share of findings that are pointed at", ZERO_SHOT),
+    "word_pointing": Fact("Pointing, words", "higher", "share of findings that are pointed at", ZERO_SHOT),
+    "word_pointing_chance": Fact("Pointing by chance", "", "of a point anywhere in the breast", ZERO_SHOT),
+    "retrieval": Fact("Retrieval", "higher", "share of questions answered among the first", ZERO_SHOT),
+    "map_auprc": Fact("Average precision of M", "higher", "of the pixels of findings", ZERO_SHOT),
+    "map_auprc_chance": Fact("The same by chance", "", "share of the breast that findings cover", ZERO_SHOT),
+    "map_dice": Fact("Dice of M", "higher", "of its highest pixels and the findings", ZERO_SHOT),
     "dice": Fact("Dice", "higher", "overlap of predicted and true structure", SEGMENTATION),
     "iou": Fact("IoU", "higher", "overlap of predicted and true structure, as a share of their union", SEGMENTATION),
     "hd95": Fact("95 % Hausdorff distance", "lower", "of the outlines, in pixels", SEGMENTATION),
@@ -113,7 +155,23 @@ FACTS = {
         "False alarms at 95 %", "lower", "own images flagged where 95 % of the foreign ones are", UNCERTAINTY
     ),
 }
-SCALED = "_scaled"
+SCALED, TUNED = "_scaled", "_tuned"
+ENDINGS = {SCALED: ", scaled by the temperature", TUNED: ", chosen thresholds"}
+BY_DISEASE = (
+    *("f1", "f1_tuned", "average_precision", "threshold", "ece", "brier"),
+    *("t_iou", "pointing_game", "pointing_chance", "energy_in_box", "prototype_in_box", "prototype_in_box_chance"),
+    *("entanglement", "entanglement_chance", "entanglement_absent", "entanglement_absent_chance"),
+)
+"""Metrics whose name may end with that of a disease."""
+
+
+def disease_of(name: str) -> str:
+    """Return the disease that a metric is about: "Mass" of ``pointing_game/gradcam/Mass``; "" if it is about all."""
+    base, *parts = name.split("/")
+    if base not in BY_DISEASE:
+        return ""
+    parts = parts[1:] if base == "t_iou" else parts
+    return "/".join(parts[1:] if parts and parts[0] in BASELINES else parts)
 
 
 def branch_of(name: str) -> tuple[str, str]:
@@ -125,7 +183,11 @@ def branch_of(name: str) -> tuple[str, str]:
 def fact_of(name: str) -> Fact | None:
     """Return what is known about a metric; that of ``auroc/glioma`` is that of ``auroc``."""
     branch, name = branch_of(name)
-    fact = FACTS.get(name.partition("/")[0].removesuffix(SCALED))
+    base = name.partition("/")[0]
+    base = "retrieval" if base.startswith("retrieval_") else base
+    fact = FACTS.get(base.removesuffix(SCALED).removesuffix(TUNED))
+    if fact and disease_of(name):
+        return fact._replace(group=DISEASES)
     return fact._replace(group=BRANCHES) if fact and branch else fact
 
 
@@ -135,7 +197,7 @@ def title_of(name: str) -> str:
     base, _, part = name.partition("/")
     fact = fact_of(name)
     title = fact.title if fact else base.replace("_", " ").capitalize()
-    title += ", scaled by the temperature" if fact and base.endswith(SCALED) else ""
+    title += "".join(words for ending, words in ENDINGS.items() if fact and base.endswith(ending))
     part = part.replace("_", " ") if fact and fact.group else part
     title = f"{title}, {part}" if part else title
     return f"{BRANCH_NAMES[branch]}: {title}" if branch else title

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from common.explain.blocks import Cell, Column, Interval, Table
-from common.explain.metric_facts import BRANCH_NAMES, FACTS, SCALED, branch_of, fact_of, title_of
+from common.explain.metric_facts import BRANCH_NAMES, FACTS, SCALED, branch_of, disease_of, fact_of, title_of
 
 Metrics = Mapping[str, Mapping[str, Any]]
 
@@ -114,7 +114,7 @@ def explainer_entries(metrics: Metrics) -> dict[str, dict[str, Mapping[str, Any]
     entries: dict[str, dict[str, Mapping[str, Any]]] = {}
     for name, entry in metrics.items():
         base, _, explainer = ("aopc", "/", "random") if name == "aopc_random" else name.partition("/")
-        if base in COMPARED:
+        if base in COMPARED and not disease_of(name):
             entries.setdefault(explainer or "in_model", {})[base] = entry
     return {name: entries[name] for name in _in_order(entries)}
 

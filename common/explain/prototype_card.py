@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from common.explain.card import (
@@ -25,18 +23,14 @@ from common.explain.card import (
     Layout,
     Sheet,
     drawing_size,
-    extent_of,
     notes_of,
     seen_size,
     shown_classes,
 )
 from common.explain.card_parts import (
-    BLUE,
-    COLOURS,
     GREY,
     MUTED,
     TRACK,
-    VERMILLION,
     draw_footer,
     draw_header,
     draw_panel,
@@ -44,38 +38,28 @@ from common.explain.card_parts import (
     shortened,
 )
 from common.explain.decision import true_classes
-from common.explain.prototype_patches import Patch
+from common.explain.prototype_card_parts import (
+    SIDES,
+    TILE,
+    Comparison,
+    badge,
+    draw_places,
+    draw_scale,
+    draw_tile,
+    overlay_of,
+)
 from common.explain.prototype_words import change_without, number_of
-from common.explain.regions import FloatArray, resample_map
-from common.explain.schema import Evidence, ExplanationRecord
+from common.explain.regions import FloatArray
+from common.explain.schema import ExplanationRecord
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-__all__ = ["Comparison", "draw_prototype_reasoning"]
+__all__ = ["draw_prototype_reasoning"]
 
 WIDEST_PANEL, TEXT_GAP = 350, 12
 COLUMN = (WIDTH - 2 * MARGIN - 2 * GAP) // 2
 STACKED_BELOW = 0.75  # rows / columns: pictures of flatter images stand below each other
 CLASS_STEP, BRANCH_STEP, LINE_STEP = 26, 20, 20
-TILE, TILE_GAP, ROW, COLUMN_HEAD, COLUMN_FOOT = 124, 28, 146, 62, 66
+TILE_GAP, ROW, COLUMN_HEAD, COLUMN_FOOT = 28, 146, 62, 66
 LETTER = 7.9  # pixels, on average, of 11 points
-SIDES = (BLUE, VERMILLION)  # of the most probable class and of the next
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A prototype on the card.
-
-    Attributes:
-        item: what the record says about it.
-        here: the part of the image that is most similar to it.
-        there: the part of a training image that it is a copy of; None where that is not known or not at hand.
-    """
-
-    item: Evidence
-    here: Patch
-    there: Patch | None = None
 
 
 def draw_prototype_reasoning(
@@ -97,22 +81,17 @@ def draw_prototype_reasoning(
     Raises:
         ValueError: if the image has another number of channels or dimensions.
     """
-    from matplotlib import colormaps
-
     place, lines = _layout(record, columns)
     sheet = Sheet(place.height)
     draw_header(sheet, record)
     size = drawing_size(record, place)
     picture = picture_of(image, size, record["case_id"])
-    values = resample_map(heatmap, size)
-    alpha = 0.7 * values[..., None]
-    overlay = (1 - alpha) * picture.mean(axis=-1, keepdims=True) + alpha * colormaps[COLOURS](values)[..., :3]
     first = next(iter(columns))
     letters = int(place.panels[0][2] / 8.3)
     axes = draw_panel(sheet, place.panels[0], shortened("Parts that were compared", letters), picture, record)
-    draw_panel(sheet, place.panels[1], shortened(f"Likeness to {first}", letters), overlay, record)
-    _draw_scale(sheet, place.panels[1], darkest)
-    _draw_places(axes, place.panels[0], record, columns)
+    draw_panel(sheet, place.panels[1], shortened(f"Likeness to {first}", letters), overlay_of(picture, heatmap), record)
+    draw_scale(sheet, place.panels[1], darkest)
+    draw_places(axes, place.panels[0], record, zip(SIDES, columns.values(), strict=False))
     _draw_branches(sheet, place, record)
     _write_lines(sheet, place, lines)
     largest = max((entry.item["contribution"] for entries in columns.values() for entry in entries), default=0.0)
@@ -151,80 +130,6 @@ def _layout(record: ExplanationRecord, columns: Mapping[str, Sequence[Comparison
 
 def _column_box(place: Layout, side: int) -> Box:
     return MARGIN + side * (COLUMN + 2 * GAP), place.facts[1], COLUMN, place.height - place.facts[1]
-
-
-def _draw_scale(sheet: Sheet, panel: Box, darkest: str) -> None:
-    """Draw the scale of the heat-map below it, and say what its ends mean where there is room."""
-    x, y, width, height = panel
-    bar = sheet.axes((x, y + height + 12, width, 10))
-    bar.imshow(np.linspace(0, 1, 256)[None], cmap=COLOURS, aspect="auto", extent=(0, 1, 0, 1))
-    low, high = (f"0: {darkest}", "1: equal") if width >= 200 else ("0", "1")
-    sheet.write(x, y + height + 40, low, 10.5, color=MUTED)
-    sheet.write(x + width, y + height + 40, high, 10.5, color=MUTED, ha="right")
-
-
-def _draw_places(
-    axes: Axes, panel: Box, record: ExplanationRecord, columns: Mapping[str, Sequence[Comparison]]
-) -> None:
-    """Draw the numbered boxes; boxes that begin at nearly the same corner share a label."""
-    from matplotlib.patches import Rectangle
-    from matplotlib.patheffects import withStroke
-
-    left, right, bottom, top = extent_of(record)
-    labels: list[Label] = []
-    for side, entries in enumerate(columns.values()):
-        for entry in entries:
-            if "box" not in entry.item:
-                continue
-            x0, y0, x1, y1 = entry.item["box"]
-            halo = [withStroke(linewidth=3.2, foreground="black")]
-            style: dict[str, Any] = {"fill": False, "linewidth": 1.6, "path_effects": halo}
-            axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, edgecolor=_bright(SIDES[side]), **style))
-            x = min(max((x0 - left) / (right - left) * panel[2], 10), panel[2] - 10)
-            y = min(max((y0 - top) / (bottom - top) * panel[3], 10), panel[3] - 10)
-            labels.append(Label(x, y, str(number_of(entry.item)), frozenset({SIDES[side]})))
-    for label in joined_labels(labels):
-        colour = next(iter(label.colours)) if len(label.colours) == 1 else "#333333"
-        spot = (min(label.x, panel[2] - 8 - 5 * len(label.text)) / panel[2], 1 - label.y / panel[3])
-        axes.text(*spot, label.text, transform=axes.transAxes, **_badge(colour))
-
-
-class Label(NamedTuple):
-    """The numbers of boxes, and the middle of where they are written, in pixels of the panel."""
-
-    x: float
-    y: float
-    text: str
-    colours: frozenset[str]
-
-    def covers(self, other: Label) -> bool:
-        """Say whether the two would lie on each other."""
-        width = 16 + 4 * (len(self.text) + len(other.text))
-        return abs(self.x - other.x) < width and abs(self.y - other.y) < 20
-
-
-def joined_labels(labels: Sequence[Label]) -> list[Label]:
-    """Return labels that do not lie on each other: those that would are one, where the first of them was."""
-    waiting, placed = list(labels), list[Label]()
-    while waiting:
-        label = waiting.pop(0)
-        near = next((one for one in placed if one.covers(label)), None)
-        if near is None:
-            placed.append(label)
-        else:  # a longer label may lie on others: it has to find its place anew
-            placed.remove(near)
-            waiting.insert(0, near._replace(text=f"{near.text} {label.text}", colours=near.colours | label.colours))
-    return placed
-
-
-def _badge(colour: str) -> dict[str, Any]:
-    box = {"boxstyle": "round,pad=0.25", "facecolor": colour, "edgecolor": "white", "linewidth": 0.8}
-    return {"color": "white", "fontsize": 9, "fontweight": "bold", "ha": "center", "va": "center", "bbox": box}
-
-
-def _bright(colour: str) -> str:
-    """Return the same hue for lines on dark images."""
-    return {BLUE: "#56b4e9", VERMILLION: "#f5a15a"}[colour]
 
 
 def _draw_branches(sheet: Sheet, place: Layout, record: ExplanationRecord) -> None:
@@ -295,9 +200,9 @@ def _draw_comparison(
     sheet: Sheet, box: Box, record: ExplanationRecord, entry: Comparison, colour: str, largest: float
 ) -> None:
     x, y, width, _ = box
-    _draw_tile(sheet, (x, y, TILE, TILE), entry.here, colour)
+    draw_tile(sheet, (x, y, TILE, TILE), entry.here, colour)
     sheet.write(x + TILE + TILE_GAP / 2, y + TILE / 2 + 6, "≈", 15, color=MUTED, ha="center")
-    _draw_tile(sheet, (x + TILE + TILE_GAP, y, TILE, TILE), entry.there, colour)
+    draw_tile(sheet, (x + TILE + TILE_GAP, y, TILE, TILE), entry.there, colour)
     left = x + 2 * TILE + TILE_GAP + 18
     room = x + width - left
     item = entry.item
@@ -305,7 +210,7 @@ def _draw_comparison(
     number = str(number_of(item))
     width_of_badge = 12 + 8 * len(number)
     place = (left + width_of_badge / 2) / WIDTH, 1 - (y + 9) / sheet.height
-    sheet.figure.text(*place, number, **_badge(colour))
+    sheet.figure.text(*place, number, **badge(colour))
     sheet.write(left + width_of_badge + 8, y + 14, item["name"], 11.5, fontweight="bold")
     source = f"from {item['source_case']}" if "source_case" in item else "of no known training image"
     sheet.write(left, y + 38, shortened(source, int(room / 7.4)), 10.5, color=MUTED)
@@ -320,32 +225,6 @@ def _draw_comparison(
     change = f"{now:.3f} → {then:.3f}"
     words = f"without it p {change}" if whose == "prediction" else f"student {change} without"
     sheet.write(left, y + 112, words, 10.5, color=MUTED)
-
-
-def _draw_tile(sheet: Sheet, box: Box, patch: Patch | None, colour: str) -> None:
-    """Draw a part of an image with its box, or say that there is none."""
-    from matplotlib.patches import Rectangle
-    from matplotlib.patheffects import withStroke
-
-    axes = sheet.axes(box)
-    x, y, width, height = box
-    if patch is None:
-        axes.set_facecolor("#f4f4f4")
-        for line, words in enumerate(("no picture", "at hand")):
-            sheet.write(x + width / 2, y + height / 2 - 4 + 18 * line, words, 10.5, color=MUTED, ha="center")
-        return
-    side = patch.picture.shape[-1]
-    picture = picture_of(patch.picture, (side, side), "")
-    axes.imshow(picture, extent=(0, side, side, 0), interpolation="bicubic", aspect="auto")
-    x0, y0, x1, y1 = patch.box
-    halo = [withStroke(linewidth=2.8, foreground="black")]
-    style: dict[str, Any] = {"fill": False, "linewidth": 1.4, "path_effects": halo}
-    axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, edgecolor=_bright(colour), **style))
-    if patch.mirrored:
-        halo = [withStroke(linewidth=2.4, foreground="black")]
-        axes.text(
-            0.97, 0.04, "mirrored", transform=axes.transAxes, fontsize=8, color="white", ha="right", path_effects=halo
-        )
 
 
 def _draw_sum(sheet: Sheet, box: Box, entries: Sequence[Comparison], count: int, logit: float, colour: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,8 @@ def prototypes_section(run: RunFolder) -> Section | None:
     blocks: list[Block] = [Prose(text, notice=True) for text in warnings]
     book = _read_book(run)
     if book is not None:
-        blocks += [*_words(book), *_tiles(book, _images(run))]
+        backgrounds = {record["background"] for record, _ in run.explanations if "background" in record}
+        blocks += [*_words(book, backgrounds), *_tiles(book, _images(run), backgrounds)]
     tables = [group_table(split, run.metrics[split], PROTOTYPES) for split in splits_in(run.metrics)]
     blocks += [table for table in tables if table is not None]
     return Section("prototypes", "What it compares with", blocks) if blocks else None
@@ -69,13 +71,14 @@ def _images(run: RunFolder) -> SourceImages:
     return SourceImages([Path(str(folder)) for folder in given if folder])
 
 
-def _words(book: PrototypeBook) -> list[Block]:
+def _words(book: PrototypeBook, backgrounds: Collection[str]) -> list[Block]:
     blocks: list[Block] = [Prose(text, notice=True) for text in book.warnings]
     blocks.append(Prose(HOW_TO_READ))
     effect = book.effect
     if "auroc_before" in effect and "auroc_after" in effect:
-        text = f"AUROC of the prototypes' branch on validation images {number(effect['auroc_before'])} before the "
-        text += f"projection, {number(effect['auroc_after'])} after it"
+        whose = "AUROC" if backgrounds else "AUROC of the prototypes' branch"
+        text = f"{whose} on validation images {number(effect['auroc_before'])} before the projection, "
+        text += f"{number(effect['auroc_after'])} after it"
         if "auroc_after_refit" in effect:
             text += f", {number(effect['auroc_after_refit'])} with the weights fitted again"
         change = effect.get("mean_logit_change")
@@ -84,7 +87,8 @@ def _words(book: PrototypeBook) -> list[Block]:
     return blocks
 
 
-def _tiles(book: PrototypeBook, images: SourceImages) -> list[Block]:
+def _tiles(book: PrototypeBook, images: SourceImages, backgrounds: Collection[str]) -> list[Block]:
+    """Return the prototypes of every class under a heading of its own."""
     blocks: list[Block] = []
     most = max(MOST_TILES // len(book.classes), 1)
     missing = False
@@ -96,6 +100,7 @@ def _tiles(book: PrototypeBook, images: SourceImages) -> list[Block]:
         missing = missing or not all(tile.picture for tile in tiles)
         count = f"{len(own)} prototype{'s' if len(own) > 1 else ''}"
         shown = count if len(own) <= most else f"{most} of {count}, those with the largest weights"
+        shown += "; all other classes are held against it" if name in backgrounds else ""
         rest = tiles[OPEN_TILES:]
         blocks.append(Tiles(f"{name}: {shown}", tiles[:OPEN_TILES], rest, f"{len(rest)} more of {name}"))
     if missing:

@@ -16,16 +16,19 @@ import torch
 from numpy.typing import NDArray
 
 from common.explain.activation import place_of
+from common.explain.background_card import draw_against_background
 from common.explain.card import Card
 from common.explain.class_heatmap import COMBINATIONS, class_heatmap, ordinary_similarity, similarity_range
 from common.explain.describer import Case, Explanation
-from common.explain.prototype_card import Comparison, draw_prototype_reasoning
+from common.explain.prototype_card import draw_prototype_reasoning
+from common.explain.prototype_card_parts import Comparison
 from common.explain.prototype_files import PrototypeBook, load_prototypes
 from common.explain.prototype_patches import Patch, SourceImages, cut_patch, network_view, part_in, patch_side
 from common.explain.prototype_words import (
     NOT_PROJECTED,
     OTHER_PROTOTYPES,
     UNKNOWN_SOURCE,
+    explained_classes,
     facts,
     how_to_read,
     number_of,
@@ -53,12 +56,14 @@ class Reasoning:
 
     Attributes:
         contribution: similarity times weight (P,).
-        logits: their sum for each class (C,).
+        sums: their sum for each class, the background's last where there is one.
+        logits: of the C predicted classes: the sums, less that of the background.
         without: final probabilities if a prototype added nothing (P, C).
         branch_without: those of the branch that the prototypes belong to (P, C).
     """
 
     contribution: Doubles
+    sums: Doubles
     logits: Doubles
     without: Doubles
     branch_without: Doubles
@@ -78,8 +83,12 @@ class PrototypeReasoning:
         dataset_dir: the folder that the image paths in it begin in, for pictures of the training images; None without.
         output: of a network of two branches, whose probability is the prediction: the mean of both (``"ensemble"``),
             the ``"student"``'s or the ``"teacher"``'s.
-        top: prototypes that the card shows, of each of the two most probable classes.
+        top: prototypes that the card shows, of each of the two most probable classes; with a background, of each
+            predicted class (see :func:`common.explain.prototype_words.explained_classes`) and of the background.
         combine: how the heat-maps put similarity maps together, see :func:`common.explain.class_heatmap`.
+        background: of a network whose last class is what all others are held against, such as
+            :class:`common.networks.CIPLNet`, that class's name, such as "No Finding": the logit of a class is its sum
+            less that of the background. The cases' classes are those without it. None where all classes are predicted.
     """
 
     def __init__(
@@ -91,6 +100,7 @@ class PrototypeReasoning:
         output: str = "ensemble",
         top: int = 3,
         combine: str = "max",
+        background: str | None = None,
     ) -> None:
         check_choice("output", output, OUTPUTS)
         check_choice("combine", combine, COMBINATIONS)
@@ -102,6 +112,7 @@ class PrototypeReasoning:
         self.output = output
         self.top = top
         self.combine = combine
+        self.background = background
         self.images = SourceImages([] if dataset_dir is None else [dataset_dir])
 
     def describe(self, case: Case) -> Explanation:
@@ -109,11 +120,16 @@ class PrototypeReasoning:
         self._check(case)
         book, warning = self._provenance()
         reasoning = self._reason(case)
-        record = case.record(how_to_read("student_probability" in case.output, warning != NOT_PROJECTED))
+        branches = "student_probability" in case.output
+        record = case.record(how_to_read(branches, warning != NOT_PROJECTED, self.background))
         if warning:
             record["warning"] = warning
         record["prediction"]["logits"] = dict(zip(case.classes, reasoning.logits.tolist(), strict=True))
-        if "student_probability" in case.output:
+        names = self._names(case)
+        if self.background is not None:
+            record["background"] = self.background
+            record["prediction"]["class_logits"] = dict(zip(names, reasoning.sums.tolist(), strict=True))
+        if branches:
             record["branches"] = {
                 branch: dict(
                     zip(case.classes, case.output[f"{branch}_probability"].astype(float).tolist(), strict=True)
@@ -147,6 +163,10 @@ class PrototypeReasoning:
             return None, UNKNOWN_SOURCE
         return (self._book, "") if self._book.describes(self.prototypes.vectors) else (None, OTHER_PROTOTYPES)
 
+    def _names(self, case: Case) -> list[str]:
+        """Return the names of all classes that have prototypes."""
+        return [*case.classes, *([] if self.background is None else [self.background])]
+
     def _check(self, case: Case) -> None:
         missing = [name for name in NEEDED if name not in case.output]
         if missing:
@@ -160,25 +180,41 @@ class PrototypeReasoning:
                 f"case '{case.case_id}': the network compares with {given} prototypes and the describer knows {known}; "
                 "give it the prototypes and the last layer of the same network"
             )
+        names = self._names(case)
+        if self.background is not None and (self.background in case.classes or case.task != "multilabel"):
+            raise ValueError(
+                f"case '{case.case_id}': the background is '{self.background}', the task {case.task} with the classes "
+                f"{', '.join(case.classes)}; expected a multilabel task whose classes do not hold the background"
+            )
+        if self.last_layer.num_classes != len(names):
+            raise ValueError(
+                f"case '{case.case_id}': the last layer has {self.last_layer.num_classes} classes, expected "
+                f"{len(names)} for {', '.join(names)}; name a background class with 'background'"
+            )
 
     def _reason(self, case: Case) -> Reasoning:
         """Redo the network's last step in double precision, and once more without each prototype."""
         weight = self.last_layer.weight.detach().cpu().double().numpy()
         class_map = self.last_layer.class_map.cpu().numpy()
         contribution = weight * case.output["similarity"].astype(np.float64)
-        of_class = class_map[:, None] == np.arange(len(case.classes))
+        of_class = class_map[:, None] == np.arange(self.last_layer.num_classes)
         shares = np.where(of_class, contribution[:, None], 0.0)
-        logits = shares.sum(axis=0)
-        branch, without = _probability(logits, case.task), _probability(logits - shares, case.task)
+        sums = shares.sum(axis=0)
+        logits = self._against_background(sums)
+        branch, without = (_probability(self._against_background(each), case.task) for each in (sums, sums - shares))
         student = case.output.get("student_probability", case.output["probability"])
         _expect_equal(case, branch, student, "the logits of its prototypes do not give the network's probability")
         if "teacher_probability" not in case.output:
-            return Reasoning(contribution, logits, without, without)
+            return Reasoning(contribution, sums, logits, without, without)
         teacher = case.output["teacher_probability"].astype(np.float64)
         final = self._final(branch, teacher)
         problem = f"the prediction is not that of the {self.output}; set 'output' as it is set for the network"
         _expect_equal(case, final, case.output["probability"], problem)
-        return Reasoning(contribution, logits, self._final(without, teacher), without)
+        return Reasoning(contribution, sums, logits, self._final(without, teacher), without)
+
+    def _against_background(self, sums: Doubles) -> Doubles:
+        """Return logits from sums (..., C) over the prototypes of each class."""
+        return sums if self.background is None else sums[..., :-1] - sums[..., -1:]
 
     def _final(self, student: Doubles, teacher: Doubles) -> Doubles:
         if self.output == "ensemble":
@@ -188,7 +224,7 @@ class PrototypeReasoning:
     def _evidence(self, case: Case, reasoning: Reasoning, index: int, book: PrototypeBook | None) -> Evidence:
         class_index = int(self.last_layer.class_map[index])
         item = Evidence(kind="prototype", name=f"prototype {index}")
-        item["class"] = case.classes[class_index]
+        item["class"] = self._names(case)[class_index]
         values = case.output["similarity_map"][index]
         row, column = divmod(int(case.output["location"][index]), values.shape[1])
         part, peak, size = place_of(values, row, column)
@@ -202,18 +238,20 @@ class PrototypeReasoning:
         details["weight"] = self.last_layer.weight[index].item()
         if "distance" in case.output:
             details["distance"] = float(case.output["distance"][index])
-        details["probability_without"] = float(reasoning.without[index, class_index])
-        if "student_probability" in case.output:
-            details["student_probability_without"] = float(reasoning.branch_without[index, class_index])
+        if item["class"] != self.background:  # which speaks against every class, not for one
+            details["probability_without"] = float(reasoning.without[index, class_index])
+            if "student_probability" in case.output:
+                details["student_probability_without"] = float(reasoning.branch_without[index, class_index])
         item["details"] = details
         return item
 
     def _heatmaps(self, case: Case, book: PrototypeBook | None) -> tuple[tuple[float, float], dict[str, FloatArray]]:
-        """Return the similarities that are 0 and 1 on them, and a heat-map (h, w) for every class."""
+        """Return the similarities that are 0 and 1 on them, and a heat-map (h, w) for every class with prototypes."""
         lowest, highest = similarity_range(self.prototypes)
         lowest = lowest if book is None else ordinary_similarity(book.self_maps, lowest)
         maps = torch.from_numpy(np.asarray(case.output["similarity_map"], dtype=np.float32))
-        index = torch.arange(len(case.classes))
+        names = self._names(case)
+        index = torch.arange(len(names))
         combined = class_heatmap(
             maps[None].expand(len(index), -1, -1, -1),
             self.last_layer.weight.detach().cpu(),
@@ -223,13 +261,15 @@ class PrototypeReasoning:
             lowest=lowest,
             highest=highest,
         )
-        return (lowest, highest), dict(zip(case.classes, combined.numpy(), strict=True))
+        return (lowest, highest), dict(zip(names, combined.numpy(), strict=True))
 
     def _draw(
         self, record: ExplanationRecord, case: Case, heatmaps: dict[str, FloatArray], book: PrototypeBook | None
     ) -> Card:
         probabilities = record["prediction"]["probabilities"]
         shown = sorted(record["classes"], key=lambda name: -probabilities[name])[:SHOWN_CLASSES]
+        if self.background is not None:
+            shown = [*explained_classes(record), self.background]
         columns = {
             name: [
                 self._compare(case, item, book)
@@ -237,8 +277,11 @@ class PrototypeReasoning:
             ]
             for name in shown
         }
-        heatmap, darkest = case.seen(heatmaps[shown[0]]), "least possible" if book is None else "ordinary place"
-        return draw_prototype_reasoning(record, case.seen(case.image), heatmap, columns, darkest)
+        maps = {name: case.seen(heatmaps[name]) for name in shown}
+        darkest = "least possible" if book is None else "ordinary place"
+        if self.background is not None:
+            return draw_against_background(record, case.seen(case.image), maps, columns, darkest)
+        return draw_prototype_reasoning(record, case.seen(case.image), maps[shown[0]], columns, darkest)
 
     def _compare(self, case: Case, item: Evidence, book: PrototypeBook | None) -> Comparison:
         """Cut out what a prototype is compared with here, and what it is a copy of, on the same scale."""

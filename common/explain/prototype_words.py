@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ __all__ = [
     "OTHER_PROTOTYPES",
     "UNKNOWN_SOURCE",
     "change_without",
+    "explained_classes",
     "facts",
     "how_to_read",
     "leading_class",
@@ -32,6 +34,7 @@ UNKNOWN_SOURCE = (
 OTHER_PROTOTYPES = (
     "The file prototypes.json describes other prototypes than the network has, so their training images are not shown."
 )
+MOST_EXPLAINED = 3
 WHOSE = {
     "ensemble": "the mean of student ({student:.2f}) and teacher ({teacher:.2f})",
     "student": "the student's alone; the teacher says {teacher:.2f}",
@@ -39,19 +42,20 @@ WHOSE = {
 }
 
 
-def how_to_read(branches: bool, projected: bool) -> str:
+def how_to_read(branches: bool, projected: bool, background: str | None = None) -> str:
     """Return how the card is to be read.
 
     Args:
         branches: whether the prototypes belong to one branch of two, the student.
         projected: whether the prototypes are parts of training images.
+        background: name of the class that all others are held against; None where there is none.
     """
     like = "looks like that part of a training image" if projected else "is like that prototype"
     whose = "the student's" if branches else "the"
-    return (
-        f"This part of the image {like}: similarity times weight, added up over the prototypes of a class, is {whose} "
-        "logit exactly."
-    )
+    sums = f"This part of the image {like}: similarity times weight, added up over the prototypes of a class, "
+    if background is None:
+        return f"{sums}is {whose} logit exactly."
+    return f"{sums}less the same sum over those of '{background}', is {whose} logit exactly."
 
 
 def number_of(item: Evidence) -> int:
@@ -72,6 +76,16 @@ def change_without(record: ExplanationRecord, item: Evidence) -> tuple[str, floa
     return "prediction", probability, details["probability_without"]
 
 
+def explained_classes(record: ExplanationRecord) -> list[str]:
+    """Return the classes that are explained one by one: the predicted ones, the most probable first, three at most.
+
+    Where none is predicted, it is the most probable one.
+    """
+    probabilities = record["prediction"]["probabilities"]
+    ranked = sorted(predicted_classes(record), key=lambda name: -probabilities[name])
+    return ranked[:MOST_EXPLAINED] or [leading_class(record)]
+
+
 def leading_class(record: ExplanationRecord) -> str:
     """Return the class that the words are about: the predicted one, of several or none the most probable."""
     probabilities = record["prediction"]["probabilities"]
@@ -88,6 +102,8 @@ def facts(record: ExplanationRecord, output: str, without: NDArray[np.float64], 
         classes: names of the C classes.
     """
     name = leading_class(record)
+    if "background" in record:
+        return _facts_against(record["background"], record, without, classes)
     probability, logits = record["prediction"]["probabilities"][name], record["prediction"]["logits"]
     lines = []
     branches = record.get("branches", {})
@@ -102,6 +118,29 @@ def facts(record: ExplanationRecord, output: str, without: NDArray[np.float64], 
     if own:
         lines.append(_counterfactual(record, own[0], without[own[0]], classes))
     return lines
+
+
+def _facts_against(
+    background: str, record: ExplanationRecord, without: NDArray[np.float64], classes: Sequence[str]
+) -> list[str]:
+    """Say of each explained class what stands against what, and what its first prototype decides."""
+    prediction, shown = record["prediction"], explained_classes(record)
+    predicted, lines = predicted_classes(record), list[str]()
+    if not predicted:
+        lines.append(f"No class reaches the threshold {prediction['threshold']:.3g}; {shown[0]} comes closest")
+    sums, place = prediction["class_logits"], dict[str, list[int] | None]()
+    for name in shown:
+        said = f"{name}: {sums[name]:.3f} less {sums[background]:.3f} of {background} is logit "
+        lines.append(f"{said}{prediction['logits'][name]:.3f}, p {prediction['probabilities'][name]:.2f}")
+        own = [row for row, item in enumerate(record["evidence"]) if item["class"] == name]
+        if own:
+            lines.append(_counterfactual(record, own[0], without[own[0]], classes))
+            place[name] = record["evidence"][own[0]].get("peak")
+    for (name, peak), (other, its_peak) in combinations(place.items(), 2):
+        if peak is not None and peak == its_peak:
+            lines.append(f"The first prototypes of {name} and {other} look at the same place")
+    rest = [name for name in predicted if name not in shown]
+    return [*lines, f"Also predicted: {', '.join(rest)}"] if rest else lines
 
 
 def _disagreement(record: ExplanationRecord) -> list[str]:

@@ -26,6 +26,8 @@ NEEDS = {
     "structure": ("name", "box", "area", "uncertainty"),
     "uncertain_region": ("box", "peak", "area", "uncertainty"),
     "prototype": ("name", "class", "contribution"),
+    "prompt": ("name", "class", "contribution"),
+    "word": ("name", "class"),
 }
 """What evidence of these kinds must say; a method may add kinds of its own."""
 
@@ -60,11 +62,14 @@ def _check_decision(record: ExplanationRecord, source: str) -> None:
         size = f"is {image['rows']} x {image['columns']} pixels"
         _expect(image["rows"] > 0 and image["columns"] > 0, source, where, size, "at least one row and column")
         _check_box(image.get("crop", [0, 0, image["columns"], image["rows"]]), image, source, f"{where}.crop")
+        importance = image.get("importance", 0.0)
+        _expect(0 <= importance <= 1 + 1e-6, source, f"{where}.importance", f"is {importance}", "0 to 1")
     classes, task, prediction = record["classes"], record["task"], record["prediction"]
     _expect(len(set(classes)) == len(classes) > 0, source, "classes", f"is {classes}", "distinct names")
     _expect(task in TASKS, source, "task", f"is '{task}'", f"one of {', '.join(TASKS)}")
     given = list(prediction.get("logits", classes))
     _expect(given == classes, source, "prediction.logits", f"names {given}", f"the classes {classes}")
+    _check_background(record, source)
     _check_probabilities(prediction["probabilities"], classes, source, "prediction.probabilities")
     for branch, probabilities in record.get("branches", {}).items():
         _check_probabilities(probabilities, classes, source, f"branches.{branch}")
@@ -78,6 +83,25 @@ def _check_decision(record: ExplanationRecord, source: str) -> None:
         _expect(
             named == present, source, "prediction.classes", f"is {named}", f"{present}, those from the threshold on"
         )
+
+
+def _check_background(record: ExplanationRecord, source: str) -> None:
+    """Where classes are held against a background, each logit is the class's own less that of the background."""
+    prediction, classes = record["prediction"], record["classes"]
+    if ("background" in record) != ("class_logits" in prediction):
+        raise ValueError(f"{source}: 'background' and 'prediction.class_logits' go together, expected both or neither")
+    if "background" not in record:
+        return
+    background, own = record["background"], prediction["class_logits"]
+    _expect(background not in classes, source, "background", f"is '{background}'", f"none of the classes {classes}")
+    _expect(record["task"] == "multilabel", source, "task", f"is '{record['task']}'", "'multilabel' with a background")
+    expected = [*classes, background]
+    _expect(list(own) == expected, source, "prediction.class_logits", f"names {list(own)}", f"{expected}")
+    for name, logit in prediction.get("logits", {}).items():
+        difference = own[name] - own[background]
+        agree = abs(difference - logit) <= TOLERANCE * max(1.0, abs(logit))
+        less = f"{difference:.6g}, its class_logit less that of '{background}'"
+        _expect(agree, source, f"prediction.logits.{name}", f"is {logit:.6g}", less)
 
 
 def _check_probabilities(probabilities: dict[str, float], classes: Sequence[str], source: str, where: str) -> None:
@@ -126,7 +150,10 @@ def _check_map(record: ExplanationRecord, source: str) -> None:
         _expect(len(computed_at) == 2, source, "map.computed_at", f"is {computed_at}", "[rows, columns]")
     if "roi" in record:
         _check_box(record["roi"]["box"], record["image"], source, "roi.box")
+    views = record.get("views", [record["image"]])
     for name, array in record.get("files", {}).items():
+        over = array.get("view", 0)
+        _expect(0 <= over < len(views), source, f"files.{name}.view", f"is {over}", f"0 to {len(views) - 1}")
         given, known = array["values"], ", ".join(ARRAY_VALUES)
         _expect(given in ARRAY_VALUES, source, f"files.{name}.values", f"is '{given}'", f"one of {known}")
         scale = array.get("scale", [0.0, 1.0])
@@ -151,8 +178,9 @@ def _check_evidence(record: ExplanationRecord, source: str) -> None:
             _expect(0 <= value <= 1 + 1e-6, source, f"{where}.{field}", f"is {value}", "0 to 1")
         for field, value in {"contribution": item.get("contribution", 0.0), **item.get("details", {})}.items():
             _expect(math.isfinite(value), source, f"{where}, {field}", f"is {value}", "a finite number")
-        name = item.get("class", record["classes"][0])
-        _expect(name in record["classes"], source, f"{where}.class", f"is '{name}'", f"one of {record['classes']}")
+        known = [*record["classes"], *([record["background"]] if "background" in record else [])]
+        name = item.get("class", known[0])
+        _expect(name in known, source, f"{where}.class", f"is '{name}'", f"one of {known}")
     _check_sums(record, source)
 
 
@@ -169,8 +197,9 @@ def _check_place(item: Evidence, image: Image, source: str, where: str) -> None:
 
 
 def _check_sums(record: ExplanationRecord, source: str) -> None:
-    """Where logits are given, the contributions for a class add up to its logit."""
-    logits = record["prediction"].get("logits", {})
+    """Where logits are given, the contributions for a class add up to its logit, before the background's is taken."""
+    prediction = record["prediction"]
+    logits = prediction.get("class_logits", prediction.get("logits", {}))
     sums: dict[str, float] = {}
     for item in record["evidence"]:
         if "contribution" in item and "class" in item:

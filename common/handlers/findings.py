@@ -89,7 +89,11 @@ def asked_classes(probability: Tensor, label: Tensor, findings: Sequence[int]) -
 
 
 def find_truth(
-    cases: Sequence[str], present: Tensor, batch: Mapping[Hashable, Any], items: Mapping[str, Mapping[str, Any]]
+    cases: Sequence[str],
+    present: Tensor,
+    batch: Mapping[Hashable, Any],
+    items: Mapping[str, Mapping[str, Any]],
+    asked: Sequence[str],
 ) -> list[Finding | None]:
     """Read where the findings of a batch's cases are, in source pixels.
 
@@ -98,6 +102,8 @@ def find_truth(
         present: (B,) whether the case has a finding.
         batch: with "source_size" and, where the transforms note them, "crop" and "flipped".
         items: the datalist's items by case.
+        asked: name of the class that is asked for, of each case its own: boxes that "box_labels" gives to others do not
+            count.
 
     Returns:
         What is known of each case; None where a finding is present but not outlined.
@@ -112,9 +118,17 @@ def find_truth(
     if missing:
         raise ValueError(f"case '{missing[0]}' is not among the items, which hold the outlines: give the split's items")
     return [
-        _finding(case, Placement.of(batch, row), items[case] if has else None)
-        for row, (case, has) in enumerate(zip(cases, present.tolist(), strict=True))
+        _finding(case, Placement.of(batch, row), _of_class(items[case], name) if has else None)
+        for row, (case, has, name) in enumerate(zip(cases, present.tolist(), asked, strict=True))
     ]
+
+
+def _of_class(item: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return an item with the boxes of one class alone, where it is known whose they are."""
+    if not item.get("box_labels"):
+        return dict(item)
+    pairs = zip(item["boxes"], item["box_labels"], strict=True)
+    return {**item, "boxes": [box for box, owner in pairs if owner == name]}
 
 
 def _finding(case: str, placement: Placement, item: Mapping[str, Any] | None) -> Finding | None:

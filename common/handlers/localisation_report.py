@@ -53,7 +53,8 @@ class LocalisationReport:
     against the datalist's mask or boxes. The class is one of ``findings``: of a case that has a finding, the finding it
     has (the most probable, if it has several), so the question is "where is it?"; of a case that has none, the most
     probable one, so that everything drawn there is a false alarm. Cases that have a finding which nobody has outlined
-    are left out.
+    are left out. Boxes of other classes do not count; :class:`common.handlers.BoxLocalisationReport` asks for each
+    disease of a case.
 
     A box is drawn around each connected part of the map above a threshold, a share of the map's range, and scored by
     the probability of the class times the part's maximum; the maximum is the part's mark. The threshold is the one with
@@ -108,6 +109,7 @@ class LocalisationReport:
             raise ValueError("calibration runs the network: give LocalisationReport the network too")
         self.output_dir = Path(output_dir)
         self.split = split
+        self.classes = list(classes)
         self.findings = indices_of(findings, classes, items)
         self.maps: dict[str, Relevance] = {"": relevance, **(baselines or {})}
         self.items = {str(item["case_id"]): item for item in items}
@@ -135,7 +137,8 @@ class LocalisationReport:
             self._seen.threshold, self._seen.fitted_on = self._choose_threshold(engine)
             self._seen.calibrated = True
         index, present = asked_classes(output["probability"], batch["label"], self.findings)
-        truths = find_truth([str(case) for case in batch["case_id"]], present, batch, self.items)
+        cases, asked = [str(case) for case in batch["case_id"]], [self.classes[one] for one in index.tolist()]
+        truths = find_truth(cases, present, batch, self.items, asked)
         if not any(truths):
             return
         maps = {name: make(output, batch, index).float().cpu() for name, make in self.maps.items()}

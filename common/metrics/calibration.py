@@ -8,7 +8,8 @@ their lower edge, as torchmetrics' do. Everything is a function of case weights,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +25,7 @@ __all__ = [
     "calibration_scores",
     "calibration_table",
     "fit_temperature",
+    "label_calibration_table",
     "reliability_curve",
     "scale_temperature",
 ]
@@ -94,6 +96,58 @@ def calibration_table(
         ).as_record()
         for name, statistic in _statistics(bins).items()
     }
+
+
+def label_calibration_table(
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    classes: Sequence[str],
+    groups: ArrayLike | None = None,
+    seed: int = 0,
+    n_resamples: int = 1000,
+    bins: int = BINS,
+) -> dict[str, dict[str, float | int | None]]:
+    """Score the probability of each label by itself, where several may be present, with 95 % bootstrap intervals.
+
+    Args:
+        probabilities: (N,K) in [0,1].
+        labels: (N,K) of 0 and 1.
+        classes: the K names.
+        groups: (N,) the patient of each case; whole patients are drawn.
+        seed: of the bootstrap.
+        n_resamples: number of resamples.
+        bins: number of bins of the probability.
+
+    Returns:
+        ``ece/<class>``: difference of the label's probability and the share of cases that have it, mean over bins by
+        their cases; ``brier/<class>``: squared distance of the probability from 0 or 1, 0 to 1; ``ece`` and ``brier``,
+        their means over the labels.
+
+    Raises:
+        ValueError: if shapes do not fit, or a probability is not a number.
+    """
+    scores, targets, exclusive = check_classification(probabilities, labels)
+    if exclusive or len(classes) != scores.shape[1]:
+        raise ValueError(
+            f"got labels of shape {np.shape(labels)} and {len(classes)} class names, expected 0/1 per class (N,K) and "
+            f"a name for each of the {scores.shape[1]} columns"
+        )
+    chosen = {name: slice(index, index + 1) for index, name in enumerate(classes)}
+    table = {}
+    for metric, statistic in _statistics(bins).items():
+        if metric not in ("ece", "brier"):
+            continue
+        for name, columns in {"": slice(None), **chosen}.items():
+            interval = bootstrap_weighted(
+                partial(_mean_of_labels, statistic),
+                scores[:, columns],
+                targets[:, columns],
+                groups=groups,
+                seed=seed,
+                n_resamples=n_resamples,
+            )
+            table[f"{metric}/{name}" if name else metric] = interval.as_record()
+    return table
 
 
 def reliability_curve(probabilities: ArrayLike, labels: ArrayLike, bins: int = BINS) -> dict[str, list[float]]:
@@ -185,6 +239,12 @@ def _statistics(bins: int) -> dict[str, Statistic]:
         return np.asarray(np.divide(gap, weight, out=np.zeros_like(gap), where=weight > 0).max(axis=1))
 
     return {"ece": ece, "mce": mce, "brier": _brier, "nll": _nll}
+
+
+def _mean_of_labels(statistic: Statistic, scores: FloatArray, targets: FloatArray, weights: FloatArray) -> FloatArray:
+    """Compute a statistic of one column at a time, whose probability is then all that can be sure or right."""
+    columns = (slice(index, index + 1) for index in range(scores.shape[1]))
+    return np.mean([statistic(scores[:, one], targets[:, one], weights) for one in columns], axis=0)
 
 
 def _brier(scores: FloatArray, targets: FloatArray, weights: FloatArray) -> FloatArray:

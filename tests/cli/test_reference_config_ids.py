@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 XML, UML = "xml_explainer_classification", "uml_evidential_segmentation"
-INTERNRL = "internrl_prototype_classification"
-BUNDLES = (XML, UML, INTERNRL)
+INTERNRL, CIPL = "internrl_prototype_classification", "cipl_multilabel_classification"
+BUNDLES = (XML, UML, INTERNRL, CIPL)
 TRAIN, EVALUATE = "Knobs of train.json", "Added by evaluate.json"
 LATER = "Knobs of inference.json and explain.json"
 

@@ -16,23 +16,32 @@ from common.engines import ExplainEvaluator
 from common.explain import HeatmapRelevance, PerturbationCurve
 from common.explain.baselines import BASELINES
 from common.handlers import (
+    BoxLocalisationReport,
     BranchReport,
     ClassificationMetrics,
     ClassificationReport,
+    EntanglementReport,
     ExplanationReport,
     LocalisationReport,
+    MultiLabelReport,
     PixelUncertaintyReport,
     PrototypeReport,
+    RetrievalReport,
     RobustnessReport,
     SegmentationMetrics,
     SegmentationReport,
     UncertaintyReport,
+    WordMapReport,
+    ZeroShotReport,
 )
+from common.handlers.finding_words import FindingWords
 from common.losses import ExplainerClassifierLoss, UMLLoss
 from common.metrics import SegmentationScores
-from common.networks import ExplainerClassifier
+from common.metrics.image_filters import FILTERS
+from common.networks import CIPLNet, ExplainerClassifier
 from tests.explain.prototype_run_folder import small_network
 from tests.handlers.evidential_steps import STRUCTURES, Dimmed, Recall, random_steps, renamed
+from tests.handlers.exam_steps import FINDINGS, PROMPTS, SIDES, VIEW_SIDE, Named, items, step
 from tests.handlers.replay import replay
 from tests.training_setup import build
 
@@ -45,6 +54,12 @@ BY_CASES = {
     "rate": ["0.25", "0.5", "1", "2"],
     "target": ["region"],
     "corruption": ["gaussian_noise", "jpeg"],
+    "disease": ["mass", "effusion"],
+    "t": ["0.1", "0.7"],
+    "other": ["plain"],
+    "finding": FINDINGS,
+    "filter": list(FILTERS),
+    "k": ["1", "5", "10"],
 }
 SCORES = SegmentationScores(STRUCTURES, {"disc": ["rim", "cup"]}, cup="cup", disc="disc")
 
@@ -72,8 +87,14 @@ def named(names: set[str], **choices: list[str]) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def written(explained: set[str], segmented: tuple[set[str], set[str]], compared: tuple[set[str], set[str]]) -> set[str]:
-    return explained | segmented[0] | compared[0]
+def written(
+    explained: set[str],
+    segmented: tuple[set[str], set[str]],
+    compared: tuple[set[str], set[str]],
+    several: set[str],
+    asked: set[str],
+) -> set[str]:
+    return explained | segmented[0] | compared[0] | several | asked
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +130,52 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], set[st
     ExplainEvaluator("cpu", CaseLoader(items, batch_size=4), network, val_handlers=handlers).run()
     names = [set(json.loads((folder / file).read_text())["test"]) for file in ("metrics.json", "curves.json")]
     return names[0], names[1]
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Names in the metrics.json of a network for two diseases that may come together, without those by class."""
+    folder, diseases = tmp_path_factory.mktemp("run"), BY_CASES["disease"]
+    network = CIPLNet("small", num_classes=2, prototypes_per_class=2, prototype_channels=8).eval()
+    relevance = HeatmapRelevance(network.prototypes, network.last_layer)
+    calibration = CaseLoader(boxed("other "), batch_size=4)
+    fitted: dict[str, Any] = {"network": network, "calibration": calibration}
+    handlers = [
+        MultiLabelReport(folder, "test", diseases, **fitted),
+        BoxLocalisationReport(folder, "test", diseases, relevance, {"plain": relevance}, ious=(0.1, 0.7), **fitted),
+        EntanglementReport(folder, "test", diseases, network.prototypes),
+    ]
+    ExplainEvaluator("cpu", CaseLoader(boxed("c"), batch_size=4), network, val_handlers=handlers).run()
+    return set(json.loads((folder / "metrics.json").read_text())["test"])
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Names in the metrics.json of a network that is asked by prompts, with a decoder."""
+    folder, network = tmp_path_factory.mktemp("run"), Named()
+    held_out = [{**item, "held_out": True} for item in items(16)]
+    maps = WordMapReport(folder, "test", network, SIDES, FINDINGS, VIEW_SIDE)
+    named = torch.tensor([True, False]).expand(2, 2, 1, 2)
+    maps.words = FindingWords(PROMPTS[:, :, 0], network.prompt_word[:, :, 0], named)
+    scores = ZeroShotReport(folder, "test", SIDES, FINDINGS, VIEW_SIDE, held_out, network=network)
+    replay([scores, RetrievalReport(folder, "test", network), maps], [step(16)])
+    return set(json.loads((folder / "metrics.json").read_text())["test"])
+
+
+def boxed(name: str) -> list[dict[str, Any]]:
+    """Four cases with one, both or none of two diseases, those that they have boxed."""
+    box = torch.zeros(2, 64, 64, dtype=torch.uint8)
+    box[0, :16, :16] = box[1, 32:, 16:48] = 1
+    labels = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]])
+    return [
+        {
+            "image": torch.rand(3, 64, 64),
+            "label": label,
+            "case_id": f"{name}{index}",
+            "finding_mask": box * label[:, None, None].to(torch.uint8),
+        }
+        for index, label in enumerate(labels)
+    ]
 
 
 def outlined(name: str) -> list[dict[str, Any]]:

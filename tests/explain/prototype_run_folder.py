@@ -18,7 +18,7 @@ from common.explain.case_folder import save_explanation
 from common.explain.prototype_files import PrototypeBook, PrototypeSource, save_prototypes
 from common.explain.prototype_patches import network_view, read_image
 from common.explain.regions import box_in_source, point_in_source
-from common.networks import InterNRL
+from common.networks import CIPLNet, InterNRL
 
 CLASSES = ["benign", "malignant"]
 METHOD = "internrl_prototype_classification"
@@ -59,7 +59,7 @@ def placement_of(item: dict[str, Any], size: tuple[int, int]) -> Placement:
 
 
 def case_of(
-    network: InterNRL, folder: Path, item: dict[str, Any], size: tuple[int, int] = (96, 48), **given: Any
+    network: InterNRL | CIPLNet, folder: Path, item: dict[str, Any], size: tuple[int, int] = (96, 48), **given: Any
 ) -> Case:
     """Return a case as the handler that saves explanations makes it; ``size`` is that of the network's input."""
     image = read_image(folder / item["image"])
@@ -68,15 +68,14 @@ def case_of(
     seen = np.repeat(network_view(image, placement, size), 3, axis=0)
     with torch.no_grad():
         outputs = network.explain(torch.from_numpy(seen)[None])
-    options = {"classes": CLASSES, "task": "multiclass", "label": item["label"]} | given
-    if options["task"] == "multilabel":
+    options = {"classes": CLASSES, "task": "multiclass", "threshold": 0.5, "label": item["label"]} | given
+    if options["task"] == "multilabel" and isinstance(network, InterNRL):
         for branch in ("student", "teacher"):
             outputs[f"{branch}_probability"] = outputs[f"{branch}_logits"].sigmoid()
         outputs["probability"] = (outputs["student_probability"] + outputs["teacher_probability"]) / 2
     return Case(
         case_id=item["case_id"],
         method=METHOD,
-        threshold=0.5,
         image_path=item["image"],
         placement=placement,
         image=seen,
@@ -87,16 +86,22 @@ def case_of(
 
 
 def project(
-    network: InterNRL, folder: Path, items: Sequence[dict[str, Any]], size: tuple[int, int] = (96, 48)
+    network: InterNRL | CIPLNet,
+    folder: Path,
+    items: Sequence[dict[str, Any]],
+    size: tuple[int, int] = (96, 48),
+    classes: Sequence[str] = CLASSES,
+    **given: Any,
 ) -> PrototypeBook:
     """Make every prototype the nearest place of its class, in place, and return the book of it."""
-    cases = [case_of(network, folder, item, size) for item in items]
-    prototypes, last_layer = network.student.prototypes, network.student.last_layer
+    cases = [case_of(network, folder, item, size, **given) for item in items]
+    branch = network if isinstance(network, CIPLNet) else network.student
+    prototypes, last_layer = branch.prototypes, branch.last_layer
     with torch.no_grad():
         features = [network.feature(torch.from_numpy(case.image)[None]) for case in cases]
         sources = []
         for index, class_index in enumerate(prototypes.class_map.tolist()):
-            own = [number for number, item in enumerate(items) if item["label"] == class_index]
+            own = [number for number, item in enumerate(items) if _holds(item["label"], class_index)]
             distances = torch.stack([prototypes(features[number])[0, index].flatten() for number in own])
             nearest = int(distances.argmin())
             number, cell = own[nearest // distances.shape[1]], nearest % distances.shape[1]
@@ -115,7 +120,7 @@ def project(
         entries.append(
             PrototypeSource(
                 index=index,
-                class_name=CLASSES[class_index],
+                class_name=classes[class_index],
                 class_index=class_index,
                 weight=last_layer.weight[index].item(),
                 source_case=case.case_id,
@@ -133,7 +138,7 @@ def project(
             )
         )
     return PrototypeBook(
-        classes=CLASSES,
+        classes=classes,
         rule="greedy",
         unique="none",
         prototypes=entries,
@@ -143,6 +148,13 @@ def project(
         method=METHOD,
         effect={"mean_logit_change": 0.12, "auroc_before": 0.91, "auroc_after": 0.89},
     )
+
+
+def _holds(label: int | list[int], class_index: int) -> bool:
+    """Say whether a class is among an image's; the one after all labels is that of images without any."""
+    if isinstance(label, int):
+        return label == class_index
+    return bool(label[class_index]) if class_index < len(label) else not any(label)
 
 
 def make_prototype_run(

@@ -9,7 +9,7 @@ from PIL import Image
 
 from common.explain import prototype_card
 from common.explain.card import WIDTH, Sheet, load_card, seen_size
-from common.explain.prototype_card import Label, joined_labels
+from common.explain.prototype_card_parts import Label, joined_labels
 from common.explain.prototype_files import save_prototypes
 from tests.explain.prototype_run_folder import CLASSES, case_of, describer_of, project, small_network, write_images
 

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from common.explain.report import write_report
+from tests.explain.background_run_folder import make_background_run
 from tests.explain.evidential_run_folder import make_evidential_run
 from tests.explain.prototype_run_folder import make_prototype_run
 from tests.explain.run_folder import HOSTILE, make_run
@@ -307,4 +308,19 @@ def test_pages_about_prototypes_render_and_fit_the_screen(browser, tmp_path, wid
     assert len(browser.execute_script(visible)) == 8, "six and two, the other two are folded"
     browser.execute_script("document.querySelector('#prototypes details').open = true")
     assert len(browser.execute_script(visible)) == 10
+    assert [entry for entry in browser.get_log("browser") if entry["level"] != "DEBUG"] == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_pages_about_several_diseases_render_and_fit_the_screen(browser, tmp_path, width):
+    report = write_report(make_background_run(tmp_path / "diseases", cases=1))
+    show_width(browser, width)
+    browser.get(report.as_uri())
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    sizes = "return [...document.querySelectorAll('#multilabel figure')].map(f => f.getBoundingClientRect().width)"
+    assert min(browser.execute_script(sizes)) > 280, "numbers stay readable: what is too wide scrolls"
+    letters = (
+        "return [...document.querySelectorAll('#multilabel figure text')].map(t => t.getBoundingClientRect().height)"
+    )
+    assert min(browser.execute_script(letters)) >= 8
     assert [entry for entry in browser.get_log("browser") if entry["level"] != "DEBUG"] == []

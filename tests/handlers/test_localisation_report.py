@@ -116,6 +116,14 @@ def test_boxes_of_all_images_are_ranked_together(tmp_path: Path, items: list) ->
     assert curves["froc"]["y"] == [0.5, 0.5, 1, 1]
 
 
+def test_boxes_of_another_class_do_not_count(tmp_path: Path, items: list) -> None:
+    corner = {"boxes": [[0, 0, 2, 2], [6, 6, 8, 8]], "box_labels": ["sick", "healthy"]}
+    assert measure(tmp_path, [items[0] | corner, *items[1:]]) == measure(tmp_path / "alone", items)
+    elsewhere = items[0] | {"boxes": [[6, 6, 8, 8]], "box_labels": ["healthy"]}
+    found = measure(tmp_path / "left out", [elsewhere, *items[1:]])
+    assert (found["pointing_game"]["value"], found["pointing_game"]["n"]) == (0, 1)
+
+
 def test_marks(tmp_path: Path, items: list) -> None:
     """The second finding is marked after one false alarm in three images."""
     found = measure(tmp_path, items, false_marks=[0.25, 0.34])

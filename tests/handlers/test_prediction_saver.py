@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from common.handlers import PredictionSaver
@@ -32,3 +33,16 @@ def test_a_second_run_starts_a_new_table(tmp_path: Path) -> None:
     engine.run([step({"second": [0.0, 1.0]})], max_epochs=1)
     rows = (tmp_path / "predictions.csv").read_text().splitlines()[1:]
     assert rows == ["second,yes,0.000000,1.000000"]
+
+
+def test_several_classes_of_a_case_stand_side_by_side(tmp_path: Path) -> None:
+    saver = PredictionSaver(tmp_path, ["mass", "edema"], task="multilabel", background="No Finding", threshold=0.4)
+    player([saver]).run([step({"both": [0.4, 0.9], "one": [0.1, 0.5], "none": [0.39, 0.0]})], max_epochs=1)
+    rows = [line.split(",")[:2] for line in (tmp_path / "predictions.csv").read_text().splitlines()[1:]]
+    assert rows == [["both", "mass|edema"], ["one", "edema"], ["none", "No Finding"]]
+
+
+@pytest.mark.parametrize(("options", "named"), [({"task": "multi"}, "task"), ({"threshold": 1.5}, "threshold is 1.5")])
+def test_impossible_options_are_refused(tmp_path: Path, options: dict, named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        PredictionSaver(tmp_path, ["no", "yes"], **options)

@@ -11,6 +11,7 @@ from common.metrics.calibration import (
     calibration_scores,
     calibration_table,
     fit_temperature,
+    label_calibration_table,
     reliability_curve,
     scale_temperature,
 )
@@ -156,3 +157,38 @@ def test_without_errors_the_temperature_stays_within_bounds():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_each_label_is_calibrated_by_itself():
+    # bins of width 1/2. a: [0, .5) has .1, .3 and none of two, [.5, 1] has .8, .6 and one of two; b: .2 and one of four
+    probabilities = [[0.1, 0.2], [0.3, 0.2], [0.8, 0.2], [0.6, 0.2]]
+    labels = [[0, 0], [0, 1], [1, 0], [0, 0]]
+    found = label_calibration_table(probabilities, labels, ["a", "b"], bins=2, n_resamples=5)
+    values = {name: entry["value"] for name, entry in found.items()}
+    a, b = (0.2 + 0.2) / 2, 0.05
+    brier = {"a": (0.01 + 0.09 + 0.04 + 0.36) / 4, "b": (3 * 0.04 + 0.64) / 4}
+    assert values == pytest.approx(
+        {
+            "ece": (a + b) / 2,
+            "ece/a": a,
+            "ece/b": b,
+            "brier": sum(brier.values()) / 2,
+            "brier/a": brier["a"],
+            "brier/b": brier["b"],
+        }
+    )
+
+
+def test_brier_of_a_label_is_scikit_learns():
+    rng = np.random.default_rng(0)
+    probabilities, labels = rng.random((30, 3)), rng.integers(2, size=(30, 3))
+    found = label_calibration_table(probabilities, labels, ["a", "b", "c"], n_resamples=2)
+    for index, name in enumerate("abc"):
+        expected = sk.brier_score_loss(labels[:, index], probabilities[:, index])
+        assert found[f"brier/{name}"]["value"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("labels", "names"), [([0, 1], ["a", "b"]), ([[0, 1], [1, 1]], ["a"])])
+def test_calibration_of_labels_needs_an_answer_and_a_name_for_each(labels, names):
+    with pytest.raises(ValueError, match="expected 0/1 per class"):
+        label_calibration_table([[0.1, 0.9], [0.2, 0.3]], labels, names)
