@@ -63,10 +63,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as inline SVG, and the sentence that stands for it where it cannot be seen."""
+    """A figure as inline SVG, and the sentence that stands for it where it cannot be seen.
+
+    ``width`` in rem is for figures that are scrolled sideways rather than shrunk; 0 fits the page.
+    """
 
     svg: str
     alt: str
+    width: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,10 @@ BLUE, VERMILLION = "#0072b2", "#d55e00"
 COLOURS = "viridis"
 
 
-def draw_header(sheet: Sheet, record: ExplanationRecord) -> None:
-    """Write case, verdict and method."""
-    words, outcome = verdict(record)
+def draw_header(sheet: Sheet, record: ExplanationRecord, words: str | None = None) -> None:
+    """Write case, verdict and method; ``words`` stand for the usual ones of the verdict."""
+    said, outcome = verdict(record)
+    words = said if words is None else words
     sheet.write(MARGIN, 46, shortened(record["case_id"], 60), 17, fontweight="bold")
     sheet.write(MARGIN, 78, shortened(words, 90), 13)
     if outcome:

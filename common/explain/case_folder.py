@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,12 +42,18 @@ def save_explanation(output_dir: str | Path, explanation: Explanation, card: boo
     folder = Path(output_dir) / "explanations" / folder_name(record["case_id"])
     for name, values in explanation.arrays.items():
         save_array(folder / name, values)
+    for name, arrays in explanation.archives.items():
+        write_atomic(folder / name, partial(_write_archive, arrays))
     if card:
         write_atomic(folder / "card.png", explanation.draw().save)
     else:
         (folder / "card.png").unlink(missing_ok=True)
     save_record(folder / "explanation.json", record)  # last: a folder with a record is complete
     return folder
+
+
+def _write_archive(arrays: Mapping[str, NDArray[Any]], file: IO[bytes]) -> None:
+    np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def save_array(path: str | Path, values: NDArray[Any]) -> None:

@@ -34,12 +34,13 @@ class Case:
         threshold: of a multi-label prediction.
         image_path: the image as the datalist gives it, by the last parts of its path.
         placement: where in the source image lies what the network was given.
-        image: what the network was given, (D, H, W) in [0, 1].
+        image: what the network was given, (D, H, W) in [0, 1]; of an exam of V views (V, D, H, W).
         output: what the network's ``explain`` returned for the case, each without the batch axis.
         batch: everything that the batch holds for the case.
         item: the case as the datalist has it.
         label: the true class, or 0 or 1 for each class; None where it is not known.
         patient_id: only where the user's table gives one.
+        placements: of an exam of V views that of each view, of which ``placement`` is the first; else none.
     """
 
     case_id: str
@@ -55,6 +56,7 @@ class Case:
     item: Mapping[str, Any] = field(default_factory=dict)
     label: Any = None
     patient_id: str | None = None
+    placements: Sequence[Placement] = ()
 
     def record(self, how_to_read: str, uncertainty: Mapping[str, float] | None = None) -> ExplanationRecord:
         """Return the part of the record that every method has, from the output "probability" (C,).
@@ -125,11 +127,13 @@ class Explanation:
         record: becomes ``explanation.json``.
         arrays: file name to array (rows, columns): floats in [0, 1] become 16-bit grey, integers from 0 to 255 8-bit.
         draw: draws the card.
+        archives: file name to named arrays of any shape, which become an NPZ file.
     """
 
     record: ExplanationRecord
     arrays: Mapping[str, NDArray[Any]]
     draw: Callable[[], Card]
+    archives: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
 
 
 class Describer(Protocol):

@@ -22,6 +22,10 @@ class RunFolder:
         configs: each config*.json by its name, resolved.
         metrics: metrics.json.
         curves: curves.json.
+        cooccurrence: cooccurrence.json, which diseases occur together.
+        prototype_table: prototype_table.json, what the prototypes of each disease answer to.
+        retrieval: retrieval.json, exams and the reports that fit them.
+        label_efficiency: label_efficiency.json, what training with few labels comes to.
         history: rows of metrics.csv; numbers are floats, empty cells None.
         explanations: record and card (None where there is none) of each explained case.
         data: ``meta`` of the datalist that the run names.
@@ -33,6 +37,10 @@ class RunFolder:
     configs: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     curves: dict[str, dict[str, Any]] = field(default_factory=dict)
+    cooccurrence: dict[str, Any] = field(default_factory=dict)
+    prototype_table: dict[str, Any] = field(default_factory=dict)
+    retrieval: dict[str, Any] = field(default_factory=dict)
+    label_efficiency: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     explanations: list[tuple[ExplanationRecord, Path | None]] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
@@ -65,6 +73,10 @@ def read_run_folder(path: str | Path) -> RunFolder:
         configs=configs,
         metrics=_read_object(folder / "metrics.json", problems),
         curves=_read_object(folder / "curves.json", problems),
+        cooccurrence=_read_object(folder / "cooccurrence.json", problems),
+        prototype_table=_read_object(folder / "prototype_table.json", problems),
+        retrieval=_read_object(folder / "retrieval.json", problems),
+        label_efficiency=_read_object(folder / "label_efficiency.json", problems),
         history=read_history(folder / "metrics.csv", problems),
         explanations=_read_explanations(folder / "explanations", problems),
         data=_data_of(run, problems),

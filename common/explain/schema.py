@@ -12,16 +12,21 @@ from typing import NotRequired, TypedDict
 SCHEMA = "vitrine.explanation"
 SCHEMA_VERSION = 2
 TASKS = ("multiclass", "multilabel")
-ARRAY_VALUES = ("share", "index")
+ARRAY_VALUES = ("share", "index", "archive")
 
 
 class Image(TypedDict):
-    """The image that was explained: its file as the datalist gives it, its size in pixels, the part of it looked at."""
+    """The image that was explained: its file as the datalist gives it, its size in pixels, the part of it looked at.
+
+    Of an exam of several images also what a view is called, and its share in what is said about its side.
+    """
 
     path: str
     rows: int
     columns: int
     crop: NotRequired[list[int]]
+    name: NotRequired[str]
+    importance: NotRequired[float]
 
 
 Label = TypedDict(
@@ -39,9 +44,13 @@ Prediction = TypedDict(
         "threshold": NotRequired[float],
         "probabilities": dict[str, float],
         "logits": NotRequired[dict[str, float]],
+        "class_logits": NotRequired[dict[str, float]],
     },
 )
-"""The most probable class, or in a multi-label task every class from ``threshold`` on."""
+"""The most probable class, or in a multi-label task every class from ``threshold`` on.
+
+``class_logits`` are those of the classes and of the background; a class's logit is the difference of the two.
+"""
 
 
 class MapSummary(TypedDict):
@@ -64,6 +73,7 @@ Evidence = TypedDict(
         "name": NotRequired[str],
         "class": NotRequired[str],
         "view": NotRequired[int],
+        "prompt": NotRequired[str],
         "box": NotRequired[list[int]],
         "peak": NotRequired[list[int]],
         "area": NotRequired[int],
@@ -80,12 +90,14 @@ Evidence = TypedDict(
 class ArrayFile(TypedDict):
     """An array saved beside the record: shares in 16 bits, or indices in 8 bits with what each index means.
 
-    ``scale`` are the quantities that became 0 and 1, where a share is of something else.
+    ``scale`` are the quantities that became 0 and 1, where a share is of something else; ``view`` is the image that the
+    array lies over, of several. An archive holds arrays by their ``names``.
     """
 
     file: str
     values: str
     names: NotRequired[list[str]]
+    view: NotRequired[int]
     scale: NotRequired[list[float]]
 
 
@@ -112,6 +124,7 @@ class ExplanationRecord(TypedDict):
     views: NotRequired[list[Image]]
     task: str
     classes: list[str]
+    background: NotRequired[str]
     label: NotRequired[Label]
     prediction: Prediction
     uncertainty: NotRequired[dict[str, float]]

@@ -21,11 +21,19 @@ def splits_in(content: Mapping[str, Any]) -> list[str]:
     return [split for split in SPLITS if content.get(split)] + [split for split in content if split not in SPLITS]
 
 
-def picture(run: RunFolder, figure: Figure, name: str, alt: str) -> Picture:
-    """Return a figure for the page, and leave it as a file of its own in the run folder."""
+def picture(run: RunFolder, figure: Figure, name: str, alt: str, width: float = 0.0) -> Picture:
+    """Return a figure for the page, and leave it as a file of its own in the run folder.
+
+    Args:
+        run: the folder.
+        figure: to be drawn.
+        name: of the file, a word that is unique on the page.
+        alt: what the figure shows, in words.
+        width: in rem; 0 fits the page.
+    """
     svg = figure_svg(figure, name)
     write_text(run.path / "figures" / f"{name}.svg", svg)
-    return Picture(inline_svg(svg, name), alt)
+    return Picture(inline_svg(svg, name), alt, width)
 
 
 def word(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.explain.blocks import Block, Definitions, Figures, Listing, Prose, Section
+from common.explain.disease_table import disease_tables
 from common.explain.figures import (
     perturbation_figure,
     precision_recall_figure,
@@ -28,11 +29,13 @@ from common.explain.metric_table import (
     setting_title,
     split_table,
 )
+from common.explain.multilabel_section import multilabel_section
 from common.explain.prototype_gallery import prototypes_section
 from common.explain.robustness_section import robustness_section
 from common.explain.run_folder import RunFolder
 from common.explain.section_parts import picture, splits_in, word
 from common.explain.uncertainty_section import uncertainty_section
+from common.explain.zero_shot_section import label_efficiency_section, zero_shot_section
 
 FIRST_TERMS = ("loss", "accuracy", "auroc")
 OPEN_CURVES = 4
@@ -43,6 +46,7 @@ def metrics_section(run: RunFolder) -> Section:
     found = [(split, run.metrics[split]) for split in splits_in(run.metrics)]
     made = ((split_table(*one), branch_table(*one), group_table(*one, SEGMENTATION)) for one in found)
     blocks: list[Block] = [table for tables in made for table in tables if table is not None]
+    blocks += [table for one in found for table in disease_tables(*one)]
     if not run.metrics.get("test"):
         blocks.insert(0, Prose("No test metrics: run the bundle's evaluate configuration with this output folder."))
     return Section("metrics", "Metrics", blocks)
@@ -192,8 +196,11 @@ def run_section(run: RunFolder) -> Section:
 SECTIONS = (
     metrics_section,
     curves_section,
+    zero_shot_section,
+    label_efficiency_section,
     uncertainty_section,
     prototypes_section,
+    multilabel_section,
     cases_section,
     quality_section,
     localisation_section,

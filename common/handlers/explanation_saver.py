@@ -22,7 +22,8 @@ class ExplanationSaver:
     """Write ``explanations/<case>/`` for every case of an engine's run, and ``report.html`` at its end.
 
     Reads "probability" (B, C) from the output; "image", "case_id" and, where known, "label", "source_size", "crop" and
-    "flipped" from the batch. What else is read, recorded and drawn is the describer's affair.
+    "flipped" from the batch, for exams of several views ("view_mask") the last three of each view. What else is read, recorded and
+    drawn is the describer's affair.
     """
 
     def __init__(
@@ -86,8 +87,7 @@ class ExplanationSaver:
         known = _case_of(batch, index)
         case_id, image = str(known["case_id"]), known["image"]
         item = self.items.get(case_id, {})
-        rows, columns = image.shape[-2:]
-        whole = Placement((rows, columns), (0, 0, columns, rows))
+        placements = _placements(known)
         return Case(
             case_id=case_id,
             method=self.method,
@@ -95,17 +95,28 @@ class ExplanationSaver:
             task=self.task,
             threshold=self.threshold,
             image_path=shown_path(item.get("image", "")),
-            placement=Placement.of(known) if "source_size" in known else whole,
+            placement=placements[0],
             image=image,
             output=_case_of(output, index),
             batch=known,
             item=item,
             label=known.get("label"),
             patient_id=item.get("patient_id"),
+            placements=placements if "view_mask" in known else (),
         )
 
     def _report(self, engine: Engine) -> None:
         write_report(self.output_dir)
+
+
+def _placements(known: Mapping[Any, Any]) -> list[Placement]:
+    """Return where the image, or each view of an exam (V, D, H, W), which has a "view_mask", lies in its source."""
+    image = known["image"]
+    rows, columns = image.shape[-2:]
+    several = "view_mask" in known
+    if "source_size" not in known:
+        return [Placement((rows, columns), (0, 0, columns, rows))] * (len(image) if several else 1)
+    return [Placement.of(known, view) for view in range(len(image))] if several else [Placement.of(known)]
 
 
 def _case_of(values: Mapping[str, Any], index: int) -> dict[Any, Any]:

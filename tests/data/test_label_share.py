@@ -1,6 +1,7 @@
 """Who keeps the labels of a fine-tuning: as many as asked for, balanced, nested, whole patients."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def test_as_many_as_asked_for_although_most_combinations_are_rare(share, count):
 
 def test_small_choices_lie_within_larger_ones():
     chosen = [ids(label_share(exams(), share, seed=3)) for share in (0.01, 0.05, 0.1, 0.5, 1.0)]
-    assert all(small < large for small, large in zip(chosen, chosen[1:], strict=False))
+    assert all(small < large for small, large in pairwise(chosen))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -86,5 +87,5 @@ def test_cases_without_outlines_are_left_out_of_a_segmentation_and_none_at_all_i
 
     assert ids(load_labelled(write({"masks": {"cc": {"mass": "m.png"}}}), outlined=True)) == {"a", "b"}
     assert ids(load_labelled(write({}))) == {"a", "b"}
-    with pytest.raises(DatalistError, match="outlines no finding.*--training_masks True"):
+    with pytest.raises(DatalistError, match=r"outlines no finding.*--training_masks True"):
         load_labelled(write({}), outlined=True)
