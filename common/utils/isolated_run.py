@@ -122,13 +122,18 @@ def prove(archive: Path, name: str) -> str:
 
 
 def _write_images(bundle: Bundle, folder: Path) -> list[str]:
-    """Write two images of noise as the metadata describes its input; return their case ids."""
+    """Write two cases of noise as the metadata describes the input; return their case ids.
+
+    An input whose channels are views has three axes more; its cases are folders with a file for each view.
+    """
     stated = bundle.metadata["network_data_format"]["inputs"]["image"]
     size = [s if isinstance(s, int) else 64 for s in stated["spatial_shape"]]
-    shape = (*size, 3) if stated["num_channels"] == 3 else tuple(size)
-    folder.mkdir()
+    views = list(stated["channel_def"].values()) if len(size) == 3 else []
+    shape = (*size, 3) if stated["num_channels"] == 3 else tuple(size[-2:])
     random = np.random.default_rng(0)
     cases = ["first_case", "second_case"]
     for case in cases:
-        Image.fromarray(random.integers(0, 256, shape, dtype=np.uint8)).save(folder / f"{case}.png")
+        for file in [f"{case}/{view}.png" for view in views] or [f"{case}.png"]:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(random.integers(0, 256, shape, dtype=np.uint8)).save(folder / file)
     return cases

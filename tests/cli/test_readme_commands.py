@@ -27,7 +27,9 @@ from PIL import Image
 
 XML, UML = "bundles/xml_explainer_classification", "bundles/uml_evidential_segmentation"
 INTERNRL = "bundles/internrl_prototype_classification"
-PAGES = ("README.md", "docs/getting_started.md", *(f"{bundle}/docs/README.md" for bundle in (XML, UML, INTERNRL)))
+CIPL, VWYL = "bundles/cipl_multilabel_classification", "bundles/vwyl_report_classification"
+BUNDLES = (XML, UML, INTERNRL, CIPL, VWYL)
+PAGES = ("README.md", "docs/getting_started.md", *(f"{bundle}/docs/README.md" for bundle in BUNDLES))
 TINY = {
     ("run training", XML): {"image_size": "48", "stage_epochs": "[1,1,1]"},
     ("run evaluating", XML): {"explained_cases": "2", "perturbation_steps": "2", "baselines": "['random','gradcam']"},
@@ -35,6 +37,13 @@ TINY = {
     ("run evaluating", UML): {"corrupted_cases": "2"},
     ("configs/train.json", INTERNRL): {"image_size": "[64,32]", "stage_epochs": "[1,1,1]", "prototypes_per_class": "2"},
     ("run evaluating", INTERNRL): {"explained_cases": "2", "perturbation_steps": "2", "baselines": "['random']"},
+    ("configs/train.json", CIPL): {"image_size": "[64,64]", "stage_epochs": "[1,1,1]", "prototypes_per_class": "2"},
+    ("configs/plain.json", CIPL): {"max_epochs": "1"},
+    ("run evaluating", CIPL): {"explained_cases": "2", "perturbation_steps": "2", "baselines": "['random']"},
+    ("configs/train.json", VWYL): {"image_size": "48", "max_epochs": "1", "batch_size": "4", "warm_up_steps": "1"},
+    ("scripts.phantom chest",): {"count": "80", "size": "64", "nodule": "0.028,0.036", "mass": "0.065,0.09"},
+    ("scripts.phantom exams",): {"count": "16,8,12", "size": "64"},
+    ("scripts.tokenizer",): {"reports": "40"},
     ("scripts.phantom mammograms",): {"count": "40"},
     ("scripts.phantom shapes",): {"count": "20"},
     ("scripts.phantom fundus",): {"count": "6"},
