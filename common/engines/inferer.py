@@ -22,9 +22,7 @@ class ExplainInferer(Inferer):
         super().__init__()
         self.method = method
 
-    def __call__(
-        self, inputs: Tensor | Sequence[Tensor], network: Any, method: str | None = None
-    ) -> dict[str, Tensor]:
+    def __call__(self, inputs: Tensor | Sequence[Tensor], network: Any, method: str | None = None) -> dict[str, Tensor]:
         """Return ``network.<method>(*inputs)``.
 
         Args:

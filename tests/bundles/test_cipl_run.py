@@ -41,7 +41,16 @@ BACKGROUND = "No Finding"
 SIZES = ["--image_size", "[64,64]", "--batch_size", "4", "--backbone", "tiny"]
 HEAD = ["--prototypes_per_class", "2", "--prototype_channels", "16", "--similarity_scale", "2.0"]
 TINY = [*SIZES, *HEAD, "--stage_epochs", "[1,2,1]", "--learning_rate", "0.003"]
-QUICK = ["--baselines", "['random']", "--explained_cases", "2", "--perturbation_steps", "2", "--perturbation_kinds", "['gray']"]
+QUICK = [
+    "--baselines",
+    "['random']",
+    "--explained_cases",
+    "2",
+    "--perturbation_steps",
+    "2",
+    "--perturbation_kinds",
+    "['gray']",
+]
 STAGES = ["warm_up", "joint", "joint", "last_layer"]
 DECIDED = {"auroc", "auroc/Mass", "average_precision/Mass", "subset_accuracy", "hamming_loss", "f1_tuned/Mass"}
 PLACED = {"pointing_game", "pointing_chance", "pointing_game/Mass", "energy_in_box", "t_iou/0.1", "entanglement"}

@@ -50,8 +50,8 @@ def convert(
         root: the folder.
         out: the datalist to write; default ROOT/datalist.json.
         join: parts of a mask that are closer than this share of the image's width get one box; 0 joins none.
-        as_grading: give the classes of idrid_grading, to see where a network that knows only those looks: every lesion is
-            a box of "any_dr". The grades are not known, so the other labels are 0 and say nothing: look at
+        as_grading: give the classes of idrid_grading, to see where a network that knows only those looks: every lesion
+            is a box of "any_dr". The grades are not known, so the other labels are 0 and say nothing: look at
             localisation only. Images 1 to 54 are for validation, such as to choose thresholds of maps.
         on_problem: what to do with masks without image, of another size, empty or damaged: "refuse" the data set or
             "skip" them with a warning.

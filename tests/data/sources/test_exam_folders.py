@@ -34,14 +34,16 @@ def test_a_datalist_comes_first(tmp_path: Path) -> None:
     path = picture(tmp_path / "images" / "x.png")
     exam = {"case_id": "e", "views": {"left_cc": "images/x.png"}, "label": [1, 0], "report": "Mass."}
     meta = {"name": "x", "task": "multilabel", "classes": ["left mass", "right mass"]}
-    (tmp_path / "datalist.json").write_text(json.dumps({"training": [], "validation": [], "test": [exam], "meta": meta}))
+    (tmp_path / "datalist.json").write_text(
+        json.dumps({"training": [], "validation": [], "test": [exam], "meta": meta})
+    )
     (item,) = list_exams(tmp_path, VIEWS, SIDES, tmp_path / "datalist.json", keys=["case_id", "views"])
     assert item == {"case_id": "e", "views": {"left_cc": path}}
 
 
 def test_an_exam_without_a_view_is_named(tmp_path: Path) -> None:
     picture(tmp_path / "a" / "holiday.png")
-    with pytest.raises(DatalistError, match="exams without any view.*a"):
+    with pytest.raises(DatalistError, match=r"exams without any view.*a"):
         list_exams(tmp_path, VIEWS, SIDES)
 
 
