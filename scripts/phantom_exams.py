@@ -67,8 +67,8 @@ def exams(
     Writes images/ (DICOM files with the tags of real mammograms), exams.csv (reports, views, labels and the hidden
     description of each exam), truth/ (masks of the findings of validation and test exams, on request of all),
     datalist.json as `scripts.prepare exams` makes it, and phantom.json (the settings). The same command again does
-    nothing; other settings make the folder anew. An exam depends only on the settings, the seed, its split and its number: a larger
-    --count adds exams and changes none.
+    nothing; other settings make the folder anew. An exam depends only on the settings, the seed, its split and its
+    number: a larger --count adds exams and changes none.
 
     A range is two numbers, both included: --radius 0.03,0.05; a single number fixes it: --radius 0.04. Contrasts and
     noise are shares of white.

@@ -5,6 +5,7 @@ from common.explain.case_folder import load_map, save_explanation
 from common.explain.class_heatmap import class_heatmap, ordinary_similarity, similarity_range
 from common.explain.describer import Case, Describer, Explanation
 from common.explain.evidential_segmentation import EvidentialSegmentation
+from common.explain.exam_reasoning import ExamReasoning
 from common.explain.faithfulness import MAP_VARIANTS, map_dependence
 from common.explain.fills import FILLS
 from common.explain.interfaces import MapClassifier
@@ -28,6 +29,7 @@ __all__ = [
     "Case",
     "Describer",
     "EvidentialSegmentation",
+    "ExamReasoning",
     "Explanation",
     "ExplanationRecord",
     "HeatmapRelevance",

@@ -22,8 +22,8 @@ class ExplanationSaver:
     """Write ``explanations/<case>/`` for every case of an engine's run, and ``report.html`` at its end.
 
     Reads "probability" (B, C) from the output; "image", "case_id" and, where known, "label", "source_size", "crop" and
-    "flipped" from the batch, for exams of several views ("view_mask") the last three of each view. What else is read, recorded and
-    drawn is the describer's affair.
+    "flipped" from the batch, for exams of several views ("view_mask") the last three of each view. What else is read,
+    recorded and drawn is the describer's affair.
     """
 
     def __init__(

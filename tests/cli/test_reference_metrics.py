@@ -22,6 +22,8 @@ from common.handlers import (
     ClassificationReport,
     EntanglementReport,
     ExplanationReport,
+    FindingReport,
+    LesionReport,
     LocalisationReport,
     MultiLabelReport,
     PixelUncertaintyReport,
@@ -56,6 +58,7 @@ BY_CASES = {
     "corruption": ["gaussian_noise", "jpeg"],
     "disease": ["mass", "effusion"],
     "t": ["0.1", "0.7"],
+    "tiou": ["0.1", "0.5"],
     "other": ["plain"],
     "finding": FINDINGS,
     "filter": list(FILTERS),
@@ -93,8 +96,9 @@ def written(
     compared: tuple[set[str], set[str]],
     several: set[str],
     asked: set[str],
+    tuned: set[str],
 ) -> set[str]:
-    return explained | segmented[0] | compared[0] | several | asked
+    return explained | segmented[0] | compared[0] | several | asked | tuned
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +163,31 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     maps.words = FindingWords(PROMPTS[:, :, 0], network.prompt_word[:, :, 0], named)
     scores = ZeroShotReport(folder, "test", SIDES, FINDINGS, VIEW_SIDE, held_out, network=network)
     replay([scores, RetrievalReport(folder, "test", network), maps], [step(16)])
+    return set(json.loads((folder / "metrics.json").read_text())["test"])
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Names in the metrics.json of networks that have learned findings or outlines of exams."""
+    folder = tmp_path_factory.mktemp("run")
+    generator = torch.Generator().manual_seed(0)
+    label = (torch.rand(12, len(SIDES) * len(FINDINGS), generator=generator) > 0.5).float()
+    mask = torch.zeros(12, 2, 1, 12, 12)
+    mask[:, 0, 0, 2:6, 2:6] = 1
+    batch = {
+        "case_id": [f"e{index}" for index in range(12)],
+        "label": label,
+        "finding_mask": mask,
+        "finding_mask_given": torch.ones(12, 2, 1, dtype=torch.bool),
+    }
+    output = {
+        "logits": torch.randn(label.shape, generator=generator),
+        "side_mask": torch.ones(12, len(SIDES), dtype=torch.bool),
+        "segmentation_probability": torch.rand(12, 2, 12, 12, generator=generator),
+    }
+    rates, tious = ([float(value) for value in BY_CASES[name]] for name in ("rate", "tiou"))
+    lesions = LesionReport(folder, "test", false_marks=rates, tious=tious)
+    replay([FindingReport(folder, "test", SIDES, FINDINGS), lesions], [(batch, output)])
     return set(json.loads((folder / "metrics.json").read_text())["test"])
 
 

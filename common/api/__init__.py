@@ -1,0 +1,1 @@
+"""Trained models in a few lines of Python, for those who want answers and no configurations."""
