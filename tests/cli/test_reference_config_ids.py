@@ -11,7 +11,8 @@ import pytest
 
 XML, UML = "xml_explainer_classification", "uml_evidential_segmentation"
 INTERNRL, CIPL = "internrl_prototype_classification", "cipl_multilabel_classification"
-BUNDLES = (XML, UML, INTERNRL, CIPL)
+VWYL = "vwyl_report_classification"
+BUNDLES = (XML, UML, INTERNRL, CIPL, VWYL)
 TRAIN, EVALUATE = "Knobs of train.json", "Added by evaluate.json"
 LATER = "Knobs of inference.json and explain.json"
 
