@@ -239,7 +239,7 @@ def network() -> CIPLNet:
 
 @pytest.mark.slow
 def test_exports_predict_as_the_network(network: CIPLNet, tmp_path: Path) -> None:
-    assert_exports_predict_as(network, with_weights(BUNDLE, tmp_path, network.state_dict()), size=512)
+    assert_exports_predict_as(network, with_weights(BUNDLE, tmp_path, network.state_dict()), size=128)
 
 
 @pytest.mark.slow
