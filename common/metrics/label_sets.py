@@ -48,7 +48,7 @@ def label_set_table(
     Returns:
         ``subset_accuracy``: share of cases whose set is exactly right; ``hamming_loss``: share of wrong answers;
         ``jaccard``: common labels / labels of either, mean over cases, 1 where neither has any; ``f1/<class>``; ``f1``,
-        mean over the labels that occur; ``f1_micro``, of all answers together. None where undefined.
+        mean over the labels that occur or are predicted; ``f1_micro``, of all answers together. None where undefined.
 
     Raises:
         ValueError: if shapes do not fit, or a probability is not a number.

@@ -41,6 +41,8 @@ TINY = {
     ("configs/plain.json", CIPL): {"max_epochs": "1"},
     ("run evaluating", CIPL): {"explained_cases": "2", "perturbation_steps": "2", "baselines": "['random']"},
     ("configs/train.json", VWYL): {"image_size": "48", "max_epochs": "1", "batch_size": "4", "warm_up_steps": "1"},
+    ("configs/train_classification.json",): {"steps_per_epoch": "1", "monitor": "loss", "monitor_mode": "min"},
+    ("configs/train_segmentation.json",): {"steps_per_epoch": "1"},
     ("scripts.phantom chest",): {"count": "80", "size": "64", "nodule": "0.028,0.036", "mass": "0.065,0.09"},
     ("scripts.phantom exams",): {"count": "16,8,12", "size": "64"},
     ("scripts.tokenizer",): {"reports": "40"},
