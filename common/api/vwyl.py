@@ -50,6 +50,7 @@ __all__ = [
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 BUNDLE = "vwyl_report_classification"
 CONFIGS = ("inference", "train")
+HEAD_OPTIONS = ("feature", "fusion", "joint_width")
 ENCODER_OPTIONS = ("image", "view_side", "shared", "in_channels", "mean", "std")
 
 
@@ -106,6 +107,8 @@ def load_classifier(
     state = tensors_of(load_weights_only(weights), str(weights))
     options = _encoder_options(parser) | options
     if "head.weight" in state:
+        stated = _settings(weights)
+        options = {key: stated[key] for key in HEAD_OPTIONS if key in stated} | options
         classifier = ExamClassifier(len(state["head.weight"]), **options)
         load_state(classifier, state, weights)
     else:
@@ -235,15 +238,18 @@ def _configuration(name: str | Path) -> tuple[ConfigParser, Path]:
     if config is None:
         raise PlainError(f"{bundle.folder} has no configuration {' or '.join(CONFIGS)} with a network_def")
     parser = ConfigParser(dict(config))
-    settings = weights.parent / "settings.json"
-    if settings.is_file():
-        stated = ConfigParser.load_config_file(settings)
-        parser.update({key: value for key, value in stated.items() if key in config})
+    parser.update({key: value for key, value in _settings(weights).items() if key in config})
     kept = weights.parent / "text" / "tokenizer.json"
     if kept.is_file():
         parser["tokenizer"] = str(kept)
     parser["bundle_root"] = str(bundle.folder)
     return parser, weights
+
+
+def _settings(weights: Path) -> dict[str, Any]:
+    """Return what a training has left beside its weights."""
+    settings = weights.parent / "settings.json"
+    return dict(ConfigParser.load_config_file(settings)) if settings.is_file() else {}
 
 
 def _encoder_options(parser: ConfigParser) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from common.api import vwyl
-from common.networks import MultiViewReportNet
+from common.networks import ExamClassifier, MultiViewReportNet
 from common.utils.checkpoint import save_atomic
 from common.utils.messages import PlainError
 from tests.report_setup import CLASSES, FINDINGS, SIDES, VIEW_SIDE, VIEWS, small_report_net, write_exam
@@ -162,3 +162,19 @@ def test_weights_with_code_in_them_are_refused(trained: tuple[Path, MultiViewRep
     torch.save({"network": print}, trained[0] / "models" / "model.pt")
     with pytest.raises(ValueError, match="nothing in it was executed"):
         vwyl.load_model(trained[0])
+
+
+@pytest.mark.parametrize("feature", ["pooled", "vector"])
+@pytest.mark.parametrize("fusion", ["mean", "attention"])
+def test_a_fine_tuned_classifier_is_built_as_its_settings_say(
+    trained: tuple[Path, MultiViewReportNet], tmp_path: Path, feature: str, fusion: str
+) -> None:
+    folder, _ = trained
+    torch.manual_seed(1)
+    classifier = ExamClassifier(2, feature=feature, fusion=fusion, joint_width=16).eval()
+    weights = tmp_path / "model.pt"
+    save_atomic(classifier.state_dict(), weights)
+    (tmp_path / "settings.json").write_text(json.dumps({"feature": feature, "fusion": fusion, "joint_width": 16}))
+    image = torch.rand(1, 4, 1, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(vwyl.load_classifier(weights, "cpu").eval()(image), classifier(image))
