@@ -62,10 +62,7 @@ def write_exams(settings: ExamSettings, folder: str | Path, progress: bool = Tru
         for split, count in zip(EXAM_SPLITS, settings.count, strict=True)
     }
     _check_findings(settings, exams["training"])
-    options = settings.to_options()
-    if not settings.training_masks:
-        del options["training_masks"]  # folders that were made before there was a choice stay what they are
-    stamp = {"generator": "exams", "version": GENERATOR_VERSION, **options}
+    stamp = {"generator": "exams", "version": GENERATOR_VERSION, **settings.to_options()}
 
     def write(target: Path) -> None:
         rows = []
