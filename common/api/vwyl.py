@@ -114,7 +114,7 @@ def load_classifier(
     else:
         count = len(parser.get_parsed_content("findings")) if num_findings is None else num_findings
         classifier = ExamClassifier(count, weights=weights, **options)
-    return classifier.to(_device(device))
+    return classifier.eval().to(_device(device))
 
 
 def load_segmenter(name: str | Path = BUNDLE, device: str | torch.device = "auto", **options: Any) -> ExamSegmenter:
@@ -137,7 +137,7 @@ def load_segmenter(name: str | Path = BUNDLE, device: str | torch.device = "auto
         load_state(segmenter, state, weights)
     else:
         segmenter = ExamSegmenter(weights=weights, **options)
-    return segmenter.to(_device(device))
+    return segmenter.eval().to(_device(device))
 
 
 def zero_shot_classify(

@@ -55,13 +55,18 @@ class StagedTrainer(SupervisedTrainer):
             max_grad_norm: clip the gradient's norm to this value; None leaves it alone.
 
         Raises:
-            ValueError: if no stage has an epoch, or the gradient norm is not positive.
+            ValueError: if no stage has an epoch, the gradient norm is not positive, or there is nothing to train on.
         """
         self.stages = [stage for stage in stages if stage.epochs > 0]
         if not self.stages:
             raise ValueError("no stage has any epoch: set the epochs of at least one stage above 0")
         if max_grad_norm is not None and max_grad_norm <= 0:
             raise ValueError(f"max_grad_norm is {max_grad_norm}, expected a positive number or null")
+        if isinstance(train_data_loader, DataLoader) and len(train_data_loader) == 0:
+            raise ValueError(
+                "the training loader has no batch: there are fewer cases than batch_size, and the last, smaller batch is "
+                "dropped; lower batch_size"
+            )
         self.max_grad_norm = max_grad_norm
         self.stage = self.stages[0]
         self._evaluating: list[nn.Module] = []  # what stays in evaluation mode while the rest trains

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class PredictionSaver:
         task: str = "multiclass",
         background: str = "",
         threshold: float = 0.5,
+        view_side: Sequence[int] | None = None,
     ) -> None:
         """Say what to write.
 
@@ -39,6 +40,8 @@ class PredictionSaver:
                 ChestX-ray14's table.
             background: what a case without any class is called, in a multi-label task.
             threshold: in a multi-label task a class is predicted from this probability on.
+            view_side: of exams, the side of each view, the classes being those of the sides, side by side. Nothing is
+                predicted, and no probability written, of a side that has no view in the batch's "view_mask" (V,).
 
         Raises:
             ValueError: for an unknown task, or a threshold that is no probability.
@@ -49,6 +52,7 @@ class PredictionSaver:
         self.path = Path(output_dir) / "predictions.csv"
         self.classes = list(classes)
         self.task, self.background, self.threshold = task, background, threshold
+        self.view_side = None if view_side is None else list(view_side)
         self.rows: list[list[Any]] = []
 
     def attach(self, engine: Engine) -> None:
@@ -63,14 +67,24 @@ class PredictionSaver:
     def _keep(self, engine: Engine) -> None:
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
             probability = output["pred"].flatten().tolist()
-            self.rows.append([item["case_id"], self._named(probability), *(f"{value:.6f}" for value in probability)])
+            seen = self._seen(item)
+            cells = [f"{value:.6f}" if known else "" for value, known in zip(probability, seen, strict=True)]
+            self.rows.append([item["case_id"], self._named(probability, seen), *cells])
 
-    def _named(self, probability: Sequence[float]) -> str:
+    def _seen(self, item: Mapping[str, Any]) -> list[bool]:
+        """Return of which classes the case shows anything."""
+        if self.view_side is None:
+            return [True] * len(self.classes)
+        sides = max(self.view_side) + 1
+        present = {side for side, there in zip(self.view_side, item["view_mask"].tolist(), strict=True) if there}
+        return [index * sides // len(self.classes) in present for index in range(len(self.classes))]
+
+    def _named(self, probability: Sequence[float], seen: Sequence[bool]) -> str:
         """Return the prediction in words."""
         if self.task == "multiclass":
             return self.classes[max(range(len(probability)), key=probability.__getitem__)]
-        found = [name for name, value in zip(self.classes, probability, strict=True) if value >= self.threshold]
-        return "|".join(found) or self.background
+        given = zip(self.classes, probability, seen, strict=True)
+        return "|".join(name for name, value, known in given if known and value >= self.threshold) or self.background
 
     def _write(self, engine: Engine) -> None:
         text = io.StringIO()

@@ -141,7 +141,7 @@ def test_classifier_and_segmenter_take_over_the_image_encoder(
     assert classifier.eval()(image).shape == (1, 4)
     own, taken = network.image_encoder.trunks.state_dict(), classifier.image_encoder.trunks.state_dict()
     assert all(torch.equal(own[key], taken[key]) for key in own)
-    assert vwyl.load_segmenter(folder, "cpu").eval()(image).shape == (1, 4, 64, 64)
+    assert vwyl.load_segmenter(folder, "cpu")(image).shape == (1, 4, 64, 64)
     save_atomic(classifier.state_dict(), folder / "models" / "model.pt")
     with torch.no_grad():
         expected = classifier(image)
@@ -169,7 +169,7 @@ def test_weights_with_code_in_them_are_refused(trained: tuple[Path, MultiViewRep
 def test_a_fine_tuned_classifier_is_built_as_its_settings_say(
     trained: tuple[Path, MultiViewReportNet], tmp_path: Path, feature: str, fusion: str
 ) -> None:
-    folder, _ = trained
+    _folder, _ = trained
     torch.manual_seed(1)
     classifier = ExamClassifier(2, feature=feature, fusion=fusion, joint_width=16).eval()
     weights = tmp_path / "model.pt"
@@ -177,4 +177,4 @@ def test_a_fine_tuned_classifier_is_built_as_its_settings_say(
     (tmp_path / "settings.json").write_text(json.dumps({"feature": feature, "fusion": fusion, "joint_width": 16}))
     image = torch.rand(1, 4, 1, 64, 64)
     with torch.no_grad():
-        assert torch.equal(vwyl.load_classifier(weights, "cpu").eval()(image), classifier(image))
+        assert torch.equal(vwyl.load_classifier(weights, "cpu")(image), classifier(image))

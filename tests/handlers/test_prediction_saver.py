@@ -46,3 +46,18 @@ def test_several_classes_of_a_case_stand_side_by_side(tmp_path: Path) -> None:
 def test_impossible_options_are_refused(tmp_path: Path, options: dict, named: str) -> None:
     with pytest.raises(ValueError, match=named):
         PredictionSaver(tmp_path, ["no", "yes"], **options)
+
+
+def test_nothing_is_said_of_a_side_without_a_view(tmp_path: Path) -> None:
+    classes = ["left mass", "left cyst", "right mass", "right cyst"]
+    saver = PredictionSaver(tmp_path, classes, task="multilabel", background="none", view_side=[0, 0, 1, 1])
+    batch = [
+        {"case_id": "left only", "view_mask": torch.tensor([True, False, False, False])},
+        {"case_id": "both", "view_mask": torch.tensor([True, True, False, True])},
+    ]
+    output = [{"pred": torch.tensor([0.9, 0.1, 0.5, 0.5])}, {"pred": torch.tensor([0.1, 0.2, 0.3, 0.8])}]
+    player([saver]).run([(batch, output)], max_epochs=1)
+    assert (tmp_path / "predictions.csv").read_text().splitlines()[1:] == [
+        "left only,left mass,0.900000,0.100000,,",
+        "both,right cyst,0.100000,0.200000,0.300000,0.800000",
+    ]
