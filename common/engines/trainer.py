@@ -64,7 +64,7 @@ class StagedTrainer(SupervisedTrainer):
             raise ValueError(f"max_grad_norm is {max_grad_norm}, expected a positive number or null")
         if isinstance(train_data_loader, DataLoader) and len(train_data_loader) == 0:
             raise ValueError(
-                "the training loader has no batch: there are fewer cases than batch_size, and the last, smaller batch is "
+                "the training loader has no batch: there are fewer cases than batch_size, and a smaller last batch is "
                 "dropped; lower batch_size"
             )
         self.max_grad_norm = max_grad_norm

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from ignite.engine import Events
+from torch.utils.data import DataLoader
 
 from common.engines import StagedTrainer
 from common.losses import ExplainerClassifierLoss
@@ -161,3 +162,10 @@ def test_stage_refuses(tmp_path: Path, change: dict, message: str) -> None:
 def test_no_epochs_at_all_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no stage has any epoch"):
         build(tmp_path, epochs=(0, 0, 0))
+
+
+def test_a_training_without_a_batch_is_refused(tmp_path: Path) -> None:
+    trainer = build(tmp_path, epochs=(1, 0, 0))
+    empty = DataLoader([{"image": torch.zeros(3, 8, 8)}] * 3, batch_size=4, drop_last=True)
+    with pytest.raises(ValueError, match="fewer cases than batch_size"):
+        StagedTrainer("cpu", 1, empty, trainer.network, trainer.stages)
