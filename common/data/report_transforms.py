@@ -17,8 +17,9 @@ from common.utils.choices import check_choice
 
 __all__ = ["ChooseReportd", "TokenizeReportd"]
 
-TOKENIZED = ("token", "word", "sentence_side", "text_key")
+TOKENIZED = ("token", "word", "sentence_side", "sentence_finding", "text_key")
 FEWEST_TOKENS = 3  # two mark begin and end
+NORMAL = "normal"  # what findings_in says of a side without any
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ class TokenizeReportd(Transform):
     * ``token`` (N, T) int64, 0 for padding, and ``word`` (N, T) int64, the number of the word that a token is part of,
       -1 for padding and special tokens;
     * ``sentence_side`` (N,) int64, the side that a sentence speaks of, -1 for both, none, and no sentence;
+    * ``sentence_finding`` (N,) int64, 1 where a finding is stated, 0 where all are denied or a side is called normal, -1
+      where none is spoken of (:func:`common.text.findings_in`);
     * ``text_key`` (N,) int64, equal where sentences say the same (:func:`common.text.sentence_key`), -1 where there is
       no sentence.
 
@@ -100,7 +103,8 @@ class TokenizeReportd(Transform):
 
         rows = torch.zeros(self.max_sentences, self.max_tokens, dtype=torch.int64)
         none = torch.full((self.max_sentences,), -1, dtype=torch.int64)
-        made = {"token": rows, "word": rows - 1, "sentence_side": none, "text_key": none.clone()}
+        made = {"token": rows, "word": rows - 1}
+        made |= {key: none.clone() for key in ("sentence_side", "sentence_finding", "text_key")}
         if not report and self.allow_missing:
             return made
         case = str(item.get("case_id", ""))
@@ -117,6 +121,7 @@ class TokenizeReportd(Transform):
         count = len(sentences)
         made["token"][:count], made["word"][:count] = token, word
         made["sentence_side"][:count] = torch.tensor([side_of(sentence, self.sides) for sentence in sentences])
+        made["sentence_finding"][:count] = torch.tensor([_stated(sentence) for sentence in sentences])
         made["text_key"][:count] = torch.tensor([sentence_key(sentence, self.key) for sentence in sentences])
         return made
 
@@ -135,6 +140,16 @@ class TokenizeReportd(Transform):
                 len(sentences),
             )
         return sentences[: self.max_sentences]
+
+
+def _stated(sentence: str) -> int:
+    """Return 1 for a sentence that states a finding, 0 for one that denies all it names, -1 for one about none."""
+    from common.text import findings_in
+
+    found = findings_in(sentence)
+    if not found:
+        return -1
+    return int(any(present for name, present in found.items() if name != NORMAL))
 
 
 class ChooseReportd(Transform, Randomizable):

@@ -151,10 +151,11 @@ def test_shuffled_reports_train_on_the_same_exams(trained: Path, data: Path, tmp
 @pytest.mark.slow
 def test_every_part_of_the_loss_trains(data: Path, tmp_path: Path) -> None:
     every = ["--decoder", "light", "--visual_weight", "1.0", "--ranking_weight", "0.1", "--view_weight", "0.1"]
+    every += ["--visual", "{'agreement': 1.0, 'normal': 1.0, 'outside': 1.0}"]
     words = ["--local", "cosine", "--level", "exam", "--fusion", "attention", "--chunk", "2"]
     train(BUNDLE, tmp_path, data, *TINY, *every, *words)
     rows = history(tmp_path)
-    assert all(float(rows[0][f"train/{term}"]) > 0 for term in ("global", "local", "view", "reconstruction"))
+    assert all(float(rows[0][f"train/{term}"]) > 0 for term in ("global", "local", "view", "reconstruction", "normal"))
     metrics = evaluate(tmp_path, data, "--decoder", "light", "--fusion", "attention")
     assert {"map_auprc", "map_dice", "map_dice/otsu"} <= set(metrics)
 
