@@ -136,6 +136,8 @@ def test_the_tokenizer_is_read_from_its_file(tokenizer, tmp_path):
 
 
 def test_sentences_state_deny_or_say_nothing_of_findings(tokenizer):
-    report = "There is no mass in the left breast. Calcifications on the right, no mass. The left breast is unremarkable."
+    report = (
+        "There is no mass in the left breast. Calcifications on the right, no mass. The left breast is unremarkable."
+    )
     item = tokenized(tokenizer, f"{report} The breasts are dense.")
     assert item["sentence_finding"].tolist() == [0, 1, 0, -1]
