@@ -32,8 +32,8 @@ class TokenizeReportd(Transform):
     * ``token`` (N, T) int64, 0 for padding, and ``word`` (N, T) int64, the number of the word that a token is part of,
       -1 for padding and special tokens;
     * ``sentence_side`` (N,) int64, the side that a sentence speaks of, -1 for both, none, and no sentence;
-    * ``sentence_finding`` (N,) int64, 1 where a finding is stated, 0 where all are denied or a side is called normal, -1
-      where none is spoken of (:func:`common.text.findings_in`);
+    * ``sentence_finding`` (N,) int64, 1 where a finding is stated, 0 where all are denied or a side is called normal,
+      -1 where none is spoken of (:func:`common.text.findings_in`);
     * ``text_key`` (N,) int64, equal where sentences say the same (:func:`common.text.sentence_key`), -1 where there is
       no sentence.
 
