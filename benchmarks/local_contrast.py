@@ -3,74 +3,24 @@
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import statistics
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
-from benchmarks._caption_loop import looped_scores
+from benchmarks._local_contrast import added_mb, make_batch, step
 from benchmarks._timing import in_turns, torch_threads
-from common.losses import double_softmax_scores, two_way_contrast
 
 BATCH = 32
 REGIONS = 19 * 19
 WORDS = 30
 CHANNELS = 768
 EXAMS, VIEWS, EXAM_REGIONS, EXAM_WORDS = 3, 4, 32 * 32, 60
-SCALE = 10.0
-
-
-def make_batch(exams: int, views: int, regions: int, words: int) -> tuple[Tensor, Tensor]:
-    """Return unit regions (E·V,D,R) and words (E,T,D)."""
-    generator = torch.Generator().manual_seed(0)
-    region = torch.randn(exams * views, CHANNELS, regions, generator=generator)
-    return F.normalize(region, dim=1), torch.randn(exams, words, CHANNELS, generator=generator)
-
-
-def batched_loss(region: Tensor, word: Tensor) -> Tensor:
-    """Compute the loss of exams, each report once."""
-    mask = torch.ones(word.shape[:2], dtype=torch.bool)
-    return _contrast(double_softmax_scores(region, word, mask), len(word))
-
-
-def looped_loss(region: Tensor, word: Tensor) -> Tensor:
-    """Compute the loss of exams caption by caption, each repeated for every view as published."""
-    views = len(region) // len(word)
-    lengths = [word.shape[1]] * len(region)
-    scores = looped_scores(region, word.repeat_interleave(views, 0), lengths, 4.0, 5.0)
-    return _contrast(scores.unflatten(1, (len(word), views)).mean(2), len(word))
-
-
-def _contrast(scores: Tensor, exams: int) -> Tensor:
-    """Return the contrast of views (E·V,E), averaged over the views of an exam."""
-    exam = torch.arange(exams)
-    by_exam = SCALE * scores.unflatten(0, (exams, -1)).mean(1)
-    return two_way_contrast(by_exam, torch.eye(exams, dtype=torch.bool), exam, exam, exams).mean()
-
-
-def step(form: str, region: Tensor, word: Tensor) -> tuple[Tensor, ...]:
-    """Return the loss and its gradients by regions and words."""
-    leaves = [values.detach().requires_grad_() for values in (region, word)]
-    loss = (looped_loss if form == "looped" else batched_loss)(*leaves)
-    return (loss.detach(), *torch.autograd.grad(loss, leaves))
 
 
 def memory_mb(form: str, threads: int) -> float:
     """Measure what a step adds to the peak memory of a process that has the inputs."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_added, form, threads, BATCH, REGIONS, WORDS).result()
-
-
-def _added(form: str, threads: int, exams: int, regions: int, words: int) -> float:
-    torch.set_num_threads(threads)
-    batch = make_batch(exams, 1, regions, words)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    step(form, *batch)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        return pool.submit(added_mb, form, threads, BATCH, REGIONS, WORDS, CHANNELS).result()
 
 
 def run(repeats: int = 3, threads: int = 1) -> dict[str, Any]:
@@ -86,7 +36,10 @@ def run(repeats: int = 3, threads: int = 1) -> dict[str, Any]:
         process, and memory_ratio; max_difference of losses and gradients over the largest value.
     """
     memory = {form: memory_mb(form, threads) for form in ("looped", "batched")}  # first, while this process is small
-    single, exam = make_batch(BATCH, 1, REGIONS, WORDS), make_batch(EXAMS, VIEWS, EXAM_REGIONS, EXAM_WORDS)
+    single, exam = (
+        make_batch(BATCH, 1, REGIONS, WORDS, CHANNELS),
+        make_batch(EXAMS, VIEWS, EXAM_REGIONS, EXAM_WORDS, CHANNELS),
+    )
     with torch_threads(threads):
         difference = max(
             float((slow - fast).abs().max() / slow.abs().max())
