@@ -7,15 +7,13 @@ others here do.
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from common.utils.precision import at_least_float32
 
-__all__ = ["abnormality", "agreement", "reconstruction", "region_mean", "roughness"]
+__all__ = ["abnormality", "agreement", "reconstruction", "roughness"]
 
 SMALLEST = 1e-8
 
@@ -63,24 +61,6 @@ def abnormality(transmission: Tensor, mask: Tensor) -> Tensor:
         (E,V), 0 where the part is empty.
     """
     return ((1 - at_least_float32(transmission)) * mask).sum((2, 3)) / mask.sum((2, 3)).clamp(min=1)
-
-
-def region_mean(image: Tensor, rows: int, columns: int) -> Tensor:
-    """Average an image around the centres of regions, which lie at multiples of the stride, the first at pixel 0.
-
-    Args:
-        image: (E,V,H,W).
-        rows: regions h of H; the stride is the power of two next to H / h.
-        columns: regions w of W.
-
-    Returns:
-        (E,V,h,w).
-    """
-    stride = 2 ** round(math.log2(image.shape[2] / rows))
-    if stride == 1:
-        return image[:, :, :rows, :columns]
-    pooled = F.avg_pool2d(image, stride, stride, stride // 2, ceil_mode=True, count_include_pad=False)
-    return pooled[:, :, :rows, :columns]
 
 
 def agreement(abnormal: Tensor, attention: Tensor, region_mask: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from common.losses.exam_sites import METHOD_HINT, Sites, Texts, gather_sites, gather_texts
-from common.losses.haze import abnormality, agreement, reconstruction, region_mean, roughness
+from common.losses.haze import abnormality, agreement, reconstruction, roughness
 from common.losses.ranking import ranking, shared_count
 from common.losses.report_contrast import equal_sets, report_scores, same_key_sites, share, two_way_contrast
 from common.losses.targets import required
@@ -323,7 +323,7 @@ class VWYLLoss:
         if self.visual["agreement"] > 0:
             counts = outputs["region_mask"]
             attention = self._finding_attention(outputs, side, mask & (finding == 1))
-            abnormal = region_mean(1 - clear, counts.shape[2], counts.shape[3]).flatten(2)
+            abnormal = 1 - required(outputs, "region_transmission", METHOD_HINT).flatten(2)
             exists = sites.exists(outputs["view_mask"]).unsqueeze(2)
             given = (sites.views_of(counts.flatten(2)) & exists).flatten(1)
             ours, target = (sites.views_of(values).flatten(1) for values in (abnormal, attention))

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common.layers.masking import masked_mean
-from common.layers.region_grid import attend_regions
+from common.layers.region_grid import attend_regions, region_mean
 from common.layers.word_joining import trim_padding
 from common.networks.exam_encoder import BACKGROUND, ExamEncoder, spread
 from common.networks.joint_text_encoder import JointTextEncoder
@@ -182,7 +182,8 @@ class MultiViewReportNet(nn.Module):
             What :meth:`encode` returns; ``sentence`` and ``sentence_local`` (E,N,D), unit vectors, and
             ``sentence_mask`` (E,N), bool; ``report_vector`` (E,D), the unit vector along the mean of an exam's
             ``sentence``; with ``words`` ``word_vector`` (E,N,W,D) and ``word_mask`` (E,N,W), bool; ``scale_global``,
-            ``scale_local`` and ``sharpness``, 0-d.
+            ``scale_local`` and ``sharpness``, 0-d; with a decoder ``region_transmission`` (E,V,h,w), the mean of
+            ``transmission`` over the cell of each region.
 
         Raises:
             ValueError: if no exam of the batch has a sentence, or none has a view.
@@ -202,6 +203,11 @@ class MultiViewReportNet(nn.Module):
         outputs["scale_global"] = _factor(self.log_scale_global)
         outputs["scale_local"] = _factor(self.log_scale_local)
         outputs["sharpness"] = _factor(self.log_sharpness)
+        if self.decoder is not None:
+            grid = (outputs["region"].shape[3], outputs["region"].shape[4])
+            outputs["region_transmission"] = region_mean(
+                outputs["transmission"], grid, self.region_stride, self.region_offset
+            )
         return outputs
 
     def _encode(self, image: Tensor, decode: bool) -> Dict[str, Tensor]:  # noqa: UP006

@@ -63,10 +63,10 @@ def train_until(file: str, bundle: Path, run: Path, data: Path, *arguments: str)
     command = [sys.executable, "-m", "monai.bundle", *_training(bundle, run, data, arguments)]
     process = subprocess.Popen(command, cwd=ROOT, env=_environment(), stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not (run / "checkpoints" / file).exists() and time.monotonic() < deadline:
+    while not (run / "checkpoints" / file).exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the training must have been killed, not have ended"
+    assert process.wait() == -signal.SIGKILL, f"the training ended before {file} was seen; it must have been killed"
 
 
 def train_in_two_processes(bundle: Path, run: Path, data: Path, *arguments: str) -> None:

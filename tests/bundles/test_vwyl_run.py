@@ -177,7 +177,7 @@ def test_a_misspelt_override_is_refused_with_a_suggestion(data: Path, tmp_path: 
 @pytest.mark.slow
 def test_killed_and_resumed_equals_uninterrupted(trained: Path, data: Path, tmp_path: Path) -> None:
     """A real SIGKILL after the first epoch."""
-    train_until("checkpoint.pt", BUNDLE, tmp_path, data, *TINY)
+    train_until("last.pt", BUNDLE, tmp_path, data, *TINY)
     train(BUNDLE, tmp_path, data, *TINY, "--resume", "True")
     assert_same_training(tmp_path, trained)
 

@@ -50,6 +50,17 @@ TINY = {
     ("scripts.phantom shapes",): {"count": "20"},
     ("scripts.phantom fundus",): {"count": "6"},
 }
+STAGES = ("training", "evaluation", "explanation")
+OF_OTHER_NETWORKS = {
+    "thresholds.json",
+    "cooccurrence.json",
+    "prototype_table.json",
+    "prototypes/prototypes.json",
+    "prototypes/prototypes.npz",
+    "retrieval.json",
+    "explanations/<case>/maps.npz",
+    "segmentations/",
+}
 HERE = {"python": sys.executable, "torchrun": f"{sys.executable} -m torch.distributed.run"}
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -114,25 +125,19 @@ def test_the_run_folder_holds_what_its_page_lists(folder: Path, done: set[str], 
     """docs/reference/run_folder.md, compared with what the commands above have left."""
     assert any("runs/mine" in command for command in done), "run this file as a whole"
     page = (repository / "docs" / "reference" / "run_folder.md").read_text(encoding="utf-8")
-    names = re.findall(r"^\| (`.+?`) \|", page, re.M)
-    listed = {name for cell in names for name in re.findall(r"`([^`]+)`", cell)}
-    listed -= {"predictions.csv", "segmentations/", "checkpoints/"}
-    prototypes = {name for name in listed if name.startswith("prototypes/")}
-    assert prototypes
-    assert all([*folder.rglob(name)] for name in prototypes), "no network with prototypes was trained"
-    listed -= prototypes
+    rows = re.findall(r"^\| (`.+?`) \| (.+?) \|", page, re.M)
+    listed = {name for cell, writer in rows if writer != "a comparison" for name in re.findall(r"`([^`]+)`", cell)}
+    listed = listed - {"config_<workflow>.json"} | {f"config_{name}.json" for name in STAGES}
+    patterns = {name: name.replace("<case>", "*").removesuffix("/") for name in listed}
+    unwritten = sorted(name for name, pattern in patterns.items() if not [*folder.rglob(pattern)])
+    assert not unwritten, "listed and written by no command"
     run = folder / "runs" / "mine"
-    stages = {"training", "evaluation", "explanation"}
-    listed = listed - {"config_<workflow>.json"} | {f"config_{name}.json" for name in stages}
-    for name in listed:
-        pattern = name.replace("<case>", "*").removesuffix("/")
-        assert [*run.glob(pattern), *run.glob(f"checkpoints/{pattern}")], f"{name} is listed and was not written"
+    here = {name for name, pattern in patterns.items() if [*run.glob(pattern), *run.glob(f"checkpoints/{pattern}")]}
+    assert listed - here == OF_OTHER_NETWORKS | {"predictions.csv"}
     top = {path.name for path in run.iterdir()}
-    assert top == {name.partition("/")[0] for name in listed if (run / name.partition("/")[0]).exists()} | {
-        "checkpoints"
-    }
+    assert top == {name.partition("/")[0] for name in here if (run / name.partition("/")[0]).exists()}
     weights = {path.name for path in (run / "checkpoints").iterdir()}
-    assert weights <= listed
+    assert weights <= here
     assert (folder / "runs" / "new" / "predictions.csv").is_file()
 
 

@@ -20,7 +20,6 @@ from common.losses import (
     two_way_contrast,
     view_contrast,
 )
-from common.losses.haze import region_mean
 from common.losses.report_contrast import equal_sets, key_sets, report_scores, same_key_sites
 
 #: Similarities of five images and captions, before the factor 10 (source: yawwG/Visualize-what-you-learn).
@@ -177,12 +176,6 @@ def test_haze_pencil_values():
     assert abnormality(clear * torch.tensor([[0.0, 1], [1, 1]]), part).item() == 1.0
     assert abnormality(clear, ~part).item() == pytest.approx(0.25)
     assert abnormality(clear, torch.zeros(1, 1, 2, 2).bool()).item() == 0.0
-
-
-def test_regions_are_averaged_around_multiples_of_the_stride():
-    columns = torch.arange(16.0).expand(1, 1, 16, 16)
-    assert region_mean(columns, 4, 4)[0, 0, 0].tolist() == [0.5, 3.5, 7.5, 11.5]
-    assert region_mean(columns[..., :13], 4, 4).shape == (1, 1, 4, 4)
 
 
 def test_agreement_is_of_any_scale_and_moves_only_the_map():

@@ -121,6 +121,20 @@ def test_match():
     assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(("image", "offset"), [("tiny", 0), ("densenet121", 6)])
+def test_transmission_of_regions_is_averaged_where_the_trunk_centres_them(image, offset):
+    network = build(image=image, decoder="light")
+    assert network.region_offset == offset
+    outputs = network.match(exams(2, size=(64, 64)), *texts(2, 3, 7))
+    reach, (rows, columns) = network.region_stride // 2, outputs["region"].shape[3:]
+    padded = F.pad(outputs["transmission"], (reach,) * 4, value=float("nan"))
+    for row, column in ((0, 0), (1, 2), (rows - 1, columns - 1)):
+        top, left = (2 * reach * place + offset for place in (row, column))  # of the padded map
+        cell = padded[:, :, top : top + 2 * reach, left : left + 2 * reach].flatten(2).nanmean(2)
+        torch.testing.assert_close(outputs["region_transmission"][:, :, row, column], cell)
+
+
 def test_without_words_and_without_sentences():
     network, (token, word) = build(), texts(2, 3, 7)
     assert "word_vector" not in network.match(exams(2), token, word)
