@@ -29,8 +29,9 @@ class CropBreastd(MapTransform, InvertibleTransform):
 
     The breast is found in the first key, see :func:`common.data.breast.breast_regions`; the others are cropped alike.
     What is missing to the shape is added on the side away from the chest wall, or in equal parts above and below, and
-    is 0 beyond the image. The item gets ``crop``, int64 (4,): x0, y0, x1, y1 in source pixels, which may lie beyond the
-    image. With it, :class:`common.data.Placement` puts maps back into the source; ``inverse`` does so within MONAI.
+    is 0 beyond the image; the item's laterality tells the chest wall where the image does not. The item gets ``crop``,
+    int64 (4,): x0, y0, x1, y1 in source pixels, which may lie beyond the image. With it,
+    :class:`common.data.Placement` puts maps back into the source; ``inverse`` does so within MONAI.
 
     Put it after what reads image and mask, before FlipToLeftd and any resizing.
 
@@ -42,6 +43,7 @@ class CropBreastd(MapTransform, InvertibleTransform):
             0.1.
         blank: whether everything but the breast becomes 0 in the first key, such as letters and scratches.
         crop_key: where to put the box.
+        laterality_key: the item's laterality, "L" or "R"; may be missing.
 
     Raises:
         ValueError: if aspect, margin or threshold cannot be used.
@@ -55,6 +57,7 @@ class CropBreastd(MapTransform, InvertibleTransform):
         threshold: float = 5 / 255,
         blank: bool = True,
         crop_key: str = "crop",
+        laterality_key: str = "laterality",
     ) -> None:
         super().__init__(keys)
         if aspect is not None and not aspect > 0:
@@ -67,6 +70,7 @@ class CropBreastd(MapTransform, InvertibleTransform):
         self.threshold = threshold
         self.blank = blank
         self.crop_key = crop_key
+        self.laterality_key = laterality_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the item with its images cropped.
@@ -80,7 +84,9 @@ class CropBreastd(MapTransform, InvertibleTransform):
             raise ValueError("CropBreastd stands after FlipToLeftd; put it before, as its box counts source pixels")
         first = self.keys[0]
         region = _breast(item, first, self.threshold)
-        crop = self._box(region, *item[first].shape[-2:])
+        side = chest_side(region)
+        at_right = side == "right" if side else item.get(self.laterality_key) == RIGHT
+        crop = self._box(region, *item[first].shape[-2:], at_right)
         if self.blank:
             item[first] = item[first] * _enlarged(region, item[first].shape[-2:])
         for key in self.key_iterator(item):
@@ -109,8 +115,8 @@ class CropBreastd(MapTransform, InvertibleTransform):
             item[key] = MetaTensor(source, meta=image.meta, applied_operations=image.applied_operations)
         return item
 
-    def _box(self, region: Mask, rows: int, columns: int) -> tuple[int, int, int, int]:
-        """Return the breast with its margin within the image, brought to the shape asked for."""
+    def _box(self, region: Mask, rows: int, columns: int, at_right: bool) -> tuple[int, int, int, int]:
+        """Return the breast with its margin within the image, brought to the shape away from the chest wall's side."""
         down, across = rows / region.shape[0], columns / region.shape[1]
         left, top, right, bottom = bounding_box(region)
         wide, tall = self.margin * (right - left), self.margin * (bottom - top)
@@ -120,7 +126,7 @@ class CropBreastd(MapTransform, InvertibleTransform):
             return x0, y0, x1, y1
         width, height = round((y1 - y0) / self.aspect) - (x1 - x0), round((x1 - x0) * self.aspect) - (y1 - y0)
         if width > 0:
-            return (x0 - width, y0, x1, y1) if chest_side(region) == "right" else (x0, y0, x1 + width, y1)
+            return (x0 - width, y0, x1, y1) if at_right else (x0, y0, x1 + width, y1)
         above = max(height, 0) // 2
         return x0, y0 - above, x1, y1 + max(height, 0) - above
 

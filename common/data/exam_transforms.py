@@ -113,7 +113,7 @@ class LoadViewsd(Transform):
         rows, columns = view["view"].shape[-2:]
         size = torch.tensor([rows, columns])
         if self._crop is not None:
-            view = self._crop(view)
+            view = self._crop(view | {"laterality": "R" if flipped else "L"})
             return view["view"].as_subclass(Tensor), size, view["crop"]
         box = self._whole(rows, columns, flipped)
         return cut(view["view"].as_subclass(Tensor), box), size, torch.tensor(box)

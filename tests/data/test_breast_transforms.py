@@ -105,6 +105,18 @@ def test_what_is_missing_to_the_shape_is_padded(aspect, flip, expected):
     assert result["image"].sum() == pytest.approx(image[40:160, max(x0, 0) : min(x1, 100)].sum())
 
 
+@pytest.mark.parametrize(
+    ("laterality", "expected"), [("L", [20, 40, 140, 160]), ("R", [-40, 40, 80, 160]), (None, None)]
+)
+def test_a_breast_as_wide_on_both_sides_is_padded_as_its_laterality_says(laterality, expected):
+    image = np.zeros((200, 100), np.float32)
+    image[40:160, 20:80] = 0.5
+    assert chest_side(breast_regions(image)[0]) is None
+    item = {"image": tensor(image)} | ({} if laterality is None else {"laterality": laterality})
+    result = CropBreastd("image", aspect=1.0, margin=0)(item)
+    assert result["crop"].tolist() == (expected or [20, 40, 140, 160])
+
+
 def test_margin_stops_at_the_image():
     result = CropBreastd("image", aspect=None, margin=0.5)({"image": tensor(half_disc())})
     assert result["crop"].tolist() == [0, 0, 90, 200]

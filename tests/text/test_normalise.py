@@ -102,6 +102,24 @@ def test_sentences():
     ]
 
 
+@pytest.mark.parametrize(
+    ("report", "sentences"),
+    [
+        (
+            "LEFT BREAST:\nA mass. Calcifications.\nRight breast: dense. No mass, unlike in the left one.\n\nStable.",
+            ["left breast: a mass", "left breast: calcifications", "right breast: dense",
+             "no mass, unlike in the left one", "stable"],
+        ),
+        ("L:\n\nNo mass.\nSkin clear.", ["left: no mass", "left: skin clear"]),
+        ("Mamma links:\n- massa\n- bdz. kalk\nConclusie: birads 4. Massa.",
+         ["mamma left: massa", "bdz. kalk", "conclusie: birads 4", "massa"]),
+        ("Mass left: 3 mm. No calcifications.", ["mass left: 3 mm", "no calcifications"]),
+    ],
+)  # fmt: skip
+def test_a_heading_gives_its_side_to_the_sentences_below_it(report, sentences):
+    assert split_sentences(report) == sentences
+
+
 @pytest.mark.parametrize("empty", ["", " \n\n ", "1. 2. ...", "--- ;"])
 def test_no_sentences(empty):
     assert split_sentences(empty) == []
