@@ -239,10 +239,7 @@ def _configuration(name: str | Path) -> tuple[ConfigParser, Path]:
         raise PlainError(f"{bundle.folder} has no configuration {' or '.join(CONFIGS)} with a network_def")
     parser = ConfigParser(dict(config))
     parser.update({key: value for key, value in _settings(weights).items() if key in config})
-    kept = weights.parent / "text" / "tokenizer.json"
-    if kept.is_file():
-        parser["tokenizer"] = str(kept)
-    parser["bundle_root"] = str(bundle.folder)
+    parser["bundle_root"], parser["ckpt_path"] = str(bundle.folder), str(weights)
     return parser, weights
 
 

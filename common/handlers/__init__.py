@@ -30,6 +30,7 @@ from common.handlers.segmentation_report import SegmentationReport
 from common.handlers.segmentation_saver import SegmentationSaver
 from common.handlers.settings_writer import SettingsWriter
 from common.handlers.stage_switch import StageSwitch
+from common.handlers.text_files_writer import TextFilesWriter
 from common.handlers.training_checkpoint import TrainingCheckpointSaver
 from common.handlers.uncertainty_report import UncertaintyReport
 from common.handlers.weights_loader import WeightsLoader
@@ -67,6 +68,7 @@ __all__ = [
     "SegmentationSaver",
     "SettingsWriter",
     "StageSwitch",
+    "TextFilesWriter",
     "TrainingCheckpointSaver",
     "UncertaintyReport",
     "WeightsLoader",

@@ -17,7 +17,6 @@ from common.networks.prototype_net import ProtoPNet
 from common.networks.res2net import Res2NetEncoder
 from common.networks.text_encoders import TEXT_ENCODERS, BagTextEncoder, TinyTextEncoder, build_text_encoder
 from common.networks.text_encoders_base import TextEncoder, encode_pieces
-from common.networks.text_encoders_files import load_text_encoder, save_text_encoder
 from common.networks.text_encoders_hf import HFTextEncoder, hf_tokenizer
 from common.networks.text_encoders_minilm import MiniLMTextEncoder, minilm_tokenizer
 from common.networks.trunks import TRUNKS, build_trunk
@@ -64,7 +63,5 @@ __all__ = [
     "hf_tokenizer",
     "load_image_encoder",
     "load_published_cipl",
-    "load_text_encoder",
     "minilm_tokenizer",
-    "save_text_encoder",
 ]

@@ -2,6 +2,7 @@
 
 # No postponed annotations in this file: TorchScript must see the return types.
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Dict  # noqa: UP035 - TorchScript reads this spelling
 
@@ -100,12 +101,13 @@ class BagTextEncoder(TextEncoder):
         return {"name": "bag", "width": self.dim}
 
 
-def build_text_encoder(name: str, tokenizer: Tokenizer | str | Path, **options: Any) -> TextEncoder:
-    """Build a text encoder by name.
+def build_text_encoder(name: str | Mapping[str, Any], tokenizer: Tokenizer | str | Path, **options: Any) -> TextEncoder:
+    """Build a text encoder by name, or again as an earlier one was.
 
     Args:
         name: ``"tiny"``, ``"bag"``, ``"minilm"`` (see :class:`MiniLMTextEncoder`) or ``"hf:"`` and the name or folder
-            of a Hugging Face model (see :class:`HFTextEncoder`).
+            of a Hugging Face model (see :class:`HFTextEncoder`); or an encoder's ``settings()``, which need no files:
+            its weights are loaded afterwards.
         tokenizer: its tokenizer, or the file.
         options: what the encoder's class takes.
 
@@ -115,6 +117,8 @@ def build_text_encoder(name: str, tokenizer: Tokenizer | str | Path, **options: 
     Raises:
         ValueError: if there is no such encoder.
     """
+    if not isinstance(name, str):
+        return build_text_encoder(tokenizer=tokenizer, **{**name, **options})
     if name.startswith("hf:"):
         from common.networks.text_encoders_hf import HFTextEncoder
 

@@ -1,5 +1,6 @@
 """Reports and prompts as text: one spelling, sentences, sides, findings, and numbers for networks."""
 
+from common.text.beside import text_file
 from common.text.keys import KEY_MODES, findings_in, sentence_key
 from common.text.laterality import expand_laterality, side_of
 from common.text.normalise import check_report, mask_identifiers, normalise
@@ -23,5 +24,6 @@ __all__ = [
     "sentence_key",
     "side_of",
     "split_sentences",
+    "text_file",
     "train_tokenizer",
 ]

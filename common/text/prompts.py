@@ -95,11 +95,13 @@ def load_prompts(
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise FileNotFoundError(f"prompt file {path} does not exist; the bundle has some in configs/text/prompts/")
+        raise FileNotFoundError(f"prompt file {path} does not exist; the bundle has some in configs/text/")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}); compare it with the bundle's configs/text/prompts/") from None
+        raise ValueError(
+            f"{path} is not JSON ({error}); compare it with the bundle's configs/text/prompts.json"
+        ) from None
     findings = content.get("findings") if isinstance(content, dict) else None
     if not isinstance(findings, dict):
         raise ValueError(f'{path}: expected {{"findings": {{"<name>": {{"positive": [...], "negative": [...]}}}}}}')

@@ -20,7 +20,10 @@ __all__ = ["pack_bundle", "write_archive"]
 
 PACKAGE = "common"
 #: What belongs to a bundle; everything else in its folder is a run product or data.
-KEPT = ("configs/**/*.json", "configs/logging.conf", "docs/**/*", "LICENSE", "large_files.yml", "models/model.pt")
+KEPT = (
+    *("configs/**/*.json", "configs/logging.conf", "docs/**/*", "LICENSE", "large_files.yml"),
+    *("models/model.pt", "models/text/*.json"),
+)
 #: Ids of the expressions that a workflow runs.
 WORKFLOWS = ("training", "evaluating", "predicting", "explaining", "run")
 #: Bytes above which MONAI's model collection wants a file listed in large_files.yml.

@@ -13,6 +13,7 @@ import torch
 
 from common.data.phantoms import ExamSettings, write_exams
 from common.networks import MultiViewReportNet
+from common.text import train_tokenizer
 from common.utils.bundle import Bundle
 from common.utils.network_check import build_network
 from tests.bundles.commands import (
@@ -135,9 +136,28 @@ def test_a_folder_of_exams_without_table_or_reports(trained: Path, data: Path, t
 
 @pytest.mark.slow
 def test_other_prompts_ask_the_same_network(trained: Path, data: Path) -> None:
-    prompts = str(BUNDLE / "configs" / "text" / "prompts" / "dutch.json")
+    prompts = str(BUNDLE / "configs" / "text" / "prompts_dutch.json")
     metrics = evaluate(trained, data, "--prompts", prompts, by="zero_shot")
     assert "zero_shot_auroc/mass" in metrics
+
+
+@pytest.mark.slow
+def test_a_tokenizer_and_prompts_of_ones_own_are_named_once(data: Path, tmp_path: Path) -> None:
+    """Evaluation, inference and explanation take them, and the text encoder's options, from beside the weights."""
+    train_tokenizer(["hamartoma " * 30]).save(tmp_path / "mine.json")
+    asked = BUNDLE / "configs" / "text" / "prompts_dutch.json"
+    own = ["--tokenizer", str(tmp_path / "mine.json"), "--prompts", str(asked)]
+    train(BUNDLE, tmp_path, data, *TINY, *own, "--text_encoder", "{'name': 'tiny', 'width': 32}")
+    (tmp_path / "mine.json").unlink()
+    assert "zero_shot_auroc/mass" in evaluate(tmp_path, data, "--text_encoder", "{'name': 'tiny', 'width': 32}")
+    places = ["--dataset_dir", str(data), "--output_dir", str(tmp_path), *CPU]
+    monai("run", *settled(BUNDLE, "inference", tmp_path), *places)
+    monai("run", "explaining", *settled(BUNDLE, "explain", tmp_path), *places, "--max_cards", "1")
+    record = json.loads(min(tmp_path.glob("explanations/*/explanation.json")).read_text())
+    row = next(row for row in table(tmp_path / "predictions.csv") if row["case_id"] == record["case_id"])
+    for name, value in record["prediction"]["probabilities"].items():
+        assert float(row[f"probability/{name}"]) == pytest.approx(value, abs=2e-6)
+    assert "borst" in json.dumps(record), "asked in Dutch"
 
 
 @pytest.mark.slow

@@ -16,9 +16,7 @@ from common.networks import (
     TinyTextEncoder,
     build_text_encoder,
     hf_tokenizer,
-    load_text_encoder,
     minilm_tokenizer,
-    save_text_encoder,
 )
 from common.networks import text_encoders_minilm as minilm
 from common.text import train_tokenizer
@@ -108,29 +106,12 @@ def test_weights_of_another_tokenizer_are_refused(tokenizer, other_tokenizer):
 
 
 @pytest.mark.parametrize("name", ["tiny", "bag"])
-def test_a_folder_gives_the_encoder_back(name, tokenizer, tmp_path):
+def test_settings_and_weights_give_the_encoder_back(name, tokenizer):
     encoder = encoders(tokenizer)[name]
-    save_text_encoder(tmp_path / "text", encoder, tokenizer)
-    read, known = load_text_encoder(tmp_path / "text")
-    token, word = known.encode(TEXTS, 24)
-    assert read(token, word)["word"].equal(encoder(token, word)["word"])
-    assert sorted(file.name for file in (tmp_path / "text").iterdir()) == [
-        "config.json",
-        "tokenizer.json",
-        "weights.pt",
-    ]
-
-
-def test_missing_and_swapped_files_are_named(tokenizer, other_tokenizer, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"lacks tokenizer.json, config.json, weights.pt"):
-        load_text_encoder(tmp_path)
-    encoder = encoders(tokenizer)["bag"]
-    with pytest.raises(ValueError, match="not the tokenizer that the text encoder was built with"):
-        save_text_encoder(tmp_path, encoder, other_tokenizer)
-    save_text_encoder(tmp_path, encoder, tokenizer)
-    other_tokenizer.save(tmp_path / "tokenizer.json")
-    with pytest.raises(ValueError):  # noqa: PT011 - another size or another fingerprint, whichever is seen first
-        load_text_encoder(tmp_path)
+    again = build_text_encoder(json.loads(json.dumps(encoder.settings())), tokenizer).eval()
+    load_state(again, encoder.state_dict(), "model.pt")
+    token, word = tokenizer.encode(TEXTS, 24)
+    assert again(token, word)["word"].equal(encoder(token, word)["word"])
 
 
 @pytest.mark.parametrize(
@@ -299,15 +280,14 @@ def test_hf_combines_layers_then_pieces(layers, pieces, factor, joined, tokenize
 
 
 @pytest.mark.usefixtures("library")
-def test_hf_is_saved_with_all_that_it_needs(tokenizer, tmp_path):
-    known = hf_tokenizer("x")
-    encoder = build_text_encoder("hf:x", known, last_n_layers=1, frozen_layers=1).eval()
+def test_hf_is_built_again_without_its_files(tokenizer):
+    encoder = build_text_encoder("hf:x", hf_tokenizer("x"), last_n_layers=1, frozen_layers=1).eval()
     assert [p.requires_grad for p in encoder.parameters()] == [False, False, False, True, True]
-    save_text_encoder(tmp_path, encoder, known)
-    content = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps({**content, "name": "hf:missing"}))  # its files are not read again
+    settings = json.loads(json.dumps(encoder.settings()))
+    again = build_text_encoder({**settings, "name": "hf:missing"}, tokenizer).eval()
+    load_state(again, encoder.state_dict(), "model.pt")
     token, word = tokenizer.encode(TEXTS, 20)
-    assert load_text_encoder(tmp_path)[0](token, word)["word"].equal(encoder(token, word)["word"])
+    assert again(token, word)["word"].equal(encoder(token, word)["word"])
 
 
 @pytest.mark.usefixtures("library")

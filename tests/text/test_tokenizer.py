@@ -128,10 +128,10 @@ def test_the_shipped_tokenizer_knows_what_reports_say(shipped, repository):
 
 @pytest.mark.parametrize(
     ("name", "findings", "sides"),
-    [("english", FINDINGS, SIDES), ("dutch", FINDINGS, SIDES), ("chest", CHEST, ["chest"])],
+    [("prompts", FINDINGS, SIDES), ("prompts_dutch", FINDINGS, SIDES), ("prompts_chest", CHEST, ["chest"])],
 )
 def test_the_shipped_prompts_say_what_they_stand_for(name, findings, sides, shipped, repository):
-    path = repository / f"bundles/vwyl_report_classification/configs/text/prompts/{name}.json"
+    path = repository / f"bundles/vwyl_report_classification/configs/text/{name}.json"
     token, word = load_prompts(path, findings, sides, shipped, 20)
     assert token.shape == word.shape == (len(sides), len(findings), 2, 4, 20)
     assert not (token == 1).any()
