@@ -86,9 +86,10 @@ class CropBreastd(MapTransform, InvertibleTransform):
         region = _breast(item, first, self.threshold)
         side = chest_side(region)
         at_right = side == "right" if side else item.get(self.laterality_key) == RIGHT
-        crop = self._box(region, *item[first].shape[-2:], at_right)
+        rows, columns = item[first].shape[-2:]
+        crop = self._box(region, rows, columns, at_right)
         if self.blank:
-            item[first] = item[first] * _enlarged(region, item[first].shape[-2:])
+            item[first] = item[first] * _enlarged(region, (rows, columns))
         for key in self.key_iterator(item):
             size = tuple(item[key].shape[-2:])
             item[key] = _cut(item[key], crop)
