@@ -41,15 +41,15 @@ FIRST_TERMS = ("loss", "accuracy", "auroc")
 OPEN_CURVES = 4
 
 
-def metrics_section(run: RunFolder) -> Section:
-    """Return the metrics of every split, the test split first."""
+def metrics_section(run: RunFolder) -> Section | None:
+    """Return the metrics of every split, the test split first; None where other sections show all of them."""
     found = [(split, run.metrics[split]) for split in splits_in(run.metrics)]
     made = ((split_table(*one), branch_table(*one), group_table(*one, SEGMENTATION)) for one in found)
     blocks: list[Block] = [table for tables in made for table in tables if table is not None]
     blocks += [table for one in found for table in disease_tables(*one)]
     if not run.metrics.get("test"):
         blocks.insert(0, Prose("No test metrics: run the bundle's evaluate configuration with this output folder."))
-    return Section("metrics", "Metrics", blocks)
+    return Section("metrics", "Metrics", blocks) if blocks else None
 
 
 def curves_section(run: RunFolder) -> Section | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from common.explain.blocks import Block, Cell, Column, Figures, Listing, Prose, Section, Table
-from common.explain.metric_table import interval_cell, number
+from common.explain.metric_facts import ZERO_SHOT
+from common.explain.metric_table import group_table, interval_cell, number
 from common.explain.run_folder import RunFolder
 from common.explain.section_parts import picture, splits_in
 from common.explain.zero_shot_figures import efficiency_figure
@@ -23,6 +25,7 @@ FILTERS = {
     "difference_of_gaussians": "Difference of Gaussians",
     "bright_specks": "Bright specks",
 }
+OTHERS = ("zero_shot_average_precision", "zero_shot_prevalence", "zero_shot_text_side")
 RANKS = ("1", "5", "10")
 MAPS = {"map_auprc": "Average precision", "map_dice": "Dice"}
 MAP_ROWS = {"": "1 − M, learned", "brightness": "Brightness", "otsu": "Otsu's threshold of brightness"}
@@ -46,11 +49,11 @@ def zero_shot_section(run: RunFolder) -> Section | None:
     for split in splits_in(run.metrics):
         metrics = run.metrics[split]
         tables = [auroc_table(split, metrics), pointing_table(split, metrics), retrieval_table(split, metrics)]
-        tables.append(abnormality_table(split, metrics))
+        tables += [abnormality_table(split, metrics), other_table(split, metrics)]
         if all(table is None for table in tables):
             continue
         blocks: list[Block] = []
-        for table, words in zip(tables, (_auroc_words(metrics), _pointing_words(metrics), [], []), strict=True):
+        for table, words in zip(tables, (_auroc_words(metrics), _pointing_words(metrics), [], [], []), strict=True):
             blocks += [] if table is None else [*words, table]
             if table is not None and table is tables[2]:
                 blocks += _retrieval_examples(run)
@@ -120,6 +123,13 @@ def pointing_table(split: str, metrics: Metrics) -> Table | None:
     columns += [Column("Word in it", better="higher", hint="the word that names the finding")]
     columns += [Column(FILTERS[key], better="higher", hint="learned nothing") for key in filters]
     return Table(f"Where it looks, {split} split", [*columns, Column("Chance")], rows, POINTING_NOTE)
+
+
+def other_table(split: str, metrics: Metrics) -> Table | None:
+    """Return, folded, what was measured of zero-shot answers besides; None where it was not."""
+    kept = {name: entry for name, entry in metrics.items() if name.startswith(OTHERS)}
+    table = group_table(split, kept, ZERO_SHOT)
+    return None if table is None else replace(table, caption=f"Other numbers, {split} split", folded=True)
 
 
 def retrieval_table(split: str, metrics: Metrics) -> Table | None:

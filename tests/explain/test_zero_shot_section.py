@@ -11,6 +11,7 @@ import pytest
 from common.explain import write_report
 from common.explain.blocks import Listing, Prose, Table
 from common.explain.run_folder import RunFolder, read_run_folder
+from common.explain.sections import metrics_section
 from common.explain.zero_shot_section import label_efficiency_section, zero_shot_section
 
 
@@ -27,6 +28,7 @@ METRICS = {
     "zero_shot_auroc/calcification/brightest_spot": entry(0.6),
     "zero_shot_auroc/calcification/bright_specks": entry(0.984),
     "zero_shot_auroc/side_mass": entry(0.98, n=243),
+    "zero_shot_text_side/mass": entry(0.94),
     "sentence_pointing/mass": entry(0.82),
     "word_pointing/mass": entry(0.83),
     "word_pointing/mass/difference_of_gaussians": entry(0.58),
@@ -78,7 +80,10 @@ def rows_of(table: Table) -> dict[str, list[str]]:
 def test_learned_numbers_stand_beside_filters(full: RunFolder) -> None:
     section = zero_shot_section(full)
     assert section is not None
-    auroc, pointing, retrieval, abnormality = (block for block in section.blocks if isinstance(block, Table))
+    auroc, pointing, retrieval, abnormality, others = (block for block in section.blocks if isinstance(block, Table))
+    assert others.folded
+    assert [row[0].text for row in others.rows] == ["Side by words, mass"]
+    assert metrics_section(full) is None, "all that was measured is shown here"
     assert [column.title for column in auroc.columns] == [
         "AUROC of",
         "Sentences",
