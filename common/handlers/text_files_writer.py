@@ -17,16 +17,18 @@ class TextFilesWriter:
     commands need neither the originals nor a network, see :func:`common.text.text_file`.
     """
 
-    def __init__(self, ckpt_dir: str | Path, tokenizer: str | Path, prompts: str | Path) -> None:
+    def __init__(self, ckpt_dir: str | Path, tokenizer: str | Path, prompts: str | Path, resume: bool = False) -> None:
         """Say what to keep.
 
         Args:
             ckpt_dir: folder of the weights.
             tokenizer: file of the tokenizer.
             prompts: file of the prompts.
+            resume: leave the files of the training that goes on as they are.
         """
         self.folder = Path(ckpt_dir) / "text"
         self.files = {"tokenizer.json": Path(tokenizer), "prompts.json": Path(prompts)}
+        self.resume = resume
 
     def attach(self, engine: Engine) -> None:
         """Register with a trainer."""
@@ -35,4 +37,5 @@ class TextFilesWriter:
 
     def _write(self) -> None:
         for name, source in self.files.items():
-            write_text(self.folder / name, source.read_text(encoding="utf-8"))
+            if not (self.resume and (self.folder / name).is_file()):
+                write_text(self.folder / name, source.read_text(encoding="utf-8"))

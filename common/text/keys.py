@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from common.text.laterality import side_of
-from common.text.lexicon import DENIALS_AFTER, DENIALS_BEFORE, FINDINGS, NO_DENIALS, NORMAL, PARTS, SCOPE_ENDS
+from common.text.lexicon import DENIALS_AFTER, DENIALS_BEFORE, FINDINGS, GONE, NO_DENIALS, NORMAL, PARTS, SCOPE_ENDS
 from common.text.normalise import normalise
 from common.utils.choices import check_choice
 
@@ -22,7 +22,7 @@ def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
 
 _FINDINGS = {name: _any_of(patterns) for name, patterns in FINDINGS.items()}
 _NORMAL, _BEFORE, _AFTER = _any_of(NORMAL), _any_of(DENIALS_BEFORE), _any_of(DENIALS_AFTER)
-_NO_DENIAL, _PART = _any_of(NO_DENIALS), _any_of(PARTS)
+_NO_DENIAL, _PART, _GONE = _any_of(NO_DENIALS), _any_of(PARTS), _any_of(GONE)
 _SCOPE_END = re.compile(rf"{_any_of(SCOPE_ENDS).pattern}|[;.!?](?=\s|$)")
 _ALL_SIDES = ("left", "right")
 _VERB = (
@@ -65,6 +65,9 @@ def _is_denied(before: str, after: str) -> bool:
     for match in _BEFORE.finditer(before):
         if not _NEXT_STATEMENT.search(before[match.end() :]):
             return True
+    gone = _GONE.search(after)
+    if gone is not None and not _NEXT_STATEMENT.search(after[: gone.start()]):
+        return True
     denial = _AFTER.search(after)
     return denial is not None and not _STATED.search(after[: denial.start()])
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["DENIALS_AFTER", "DENIALS_BEFORE", "FINDINGS", "NORMAL", "NO_DENIALS", "PARTS", "SCOPE_ENDS", "TERMS"]
+__all__ = [
+    "DENIALS_AFTER",
+    "DENIALS_BEFORE",
+    "FINDINGS",
+    "GONE",
+    "NORMAL",
+    "NO_DENIALS",
+    "PARTS",
+    "SCOPE_ENDS",
+    "TERMS",
+]
 
 _TERMS = """
 left right breast breasts view views craniocaudal mediolateral oblique cc mlo upper lower outer inner quadrant
@@ -166,7 +176,6 @@ DENIALS_AFTER: tuple[str, ...] = (
     r"(?:is|are|was|were) not",
     r"(?:is|are|was|were) absent",
     r"(?:is|are|was|were) excluded",
-    r"(?:(?:is|are|was|were) )?no longer (?:seen|identified|present|evident|visible|noted|demonstrated|appreciated)",
     r"absent",
     r"not seen",
     r"not identified",
@@ -184,6 +193,12 @@ DENIALS_AFTER: tuple[str, ...] = (
     r"uitgesloten",
 )
 """Words that deny what precedes them in the same clause."""
+
+GONE: tuple[str, ...] = (
+    r"no longer (?:seen|identified|present|evident|visible|noted|demonstrated|appreciated)",
+    r"niet meer (?:aantoonbaar|aanwezig|gezien|zichtbaar|te zien)",
+)
+"""Words that deny now what precedes them in the same clause, whatever was seen before."""
 
 NO_DENIALS: tuple[str, ...] = (
     r"no (?:significant |interval )*(?:change|increase|decrease|growth)",

@@ -5,22 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from common.text.keys import findings_in
+from common.text.laterality import side_of
 from common.text.normalise import join_lines, plain_lines
 from common.text.sections import SECTIONS
 
 __all__ = ["split_sentences"]
 
-_DOTTED = "bdz dr drs mr mrs ms prof ca approx nr no fig e.g i.e vs cf resp bijv bv d.w.z o.a m.n i.v.m t.o.v"
+_DOTTED = "dr drs mr mrs ms prof ca approx nr no fig e.g i.e vs cf resp bijv bv d.w.z o.a m.n i.v.m t.o.v"
 _ABBREVIATIONS = frozenset(_DOTTED.split())
-_PART = r"(?:breasts?|borst(?:en)?|mamma|lungs?|long|side|zijde|view|mammogram)"
-_OF_SIDE = rf"(?:{_PART} )?(?:left|right|both|bilateral)(?: {_PART})? ?: *"
-_OF_SECTION = rf"(?:{'|'.join(re.escape(name) for names in SECTIONS.values() for name in names)}) ?:"
-_SIDE_HEADING, _SECTION = re.compile(_OF_SIDE), re.compile(_OF_SECTION)
-_BREAK = rf"\n(?=\s*(?:(?:[-*]|\d{{1,2}}[.)])\s|{_OF_SIDE}|{_OF_SECTION}))"
-_PARAGRAPH = re.compile(rf"{_BREAK}|(?<=[.!?:;])\n")
+_NAMES = "|".join(re.escape(name) for names in SECTIONS.values() for name in names)
+_BARE_SECTION = re.compile(rf"^[ \t]*({_NAMES})[ \t]*$", re.MULTILINE)
+_SIDES = ("left", "right")
+_SIDED = r"[^\n:.]{0,40}\b(?:left|right|both|bilateral|beid\w+)\b[^\n:.]{0,40}:"
+_OWN_LINE = r"[^\n:.]{1,60}:(?=\n|$)"
+_PARAGRAPH = re.compile(rf"\n(?=\s*(?:(?:[-*]|\d{{1,2}}[.)])\s|{_SIDED}|(?:{_NAMES}) ?:|{_OWN_LINE}))|(?<=[.!?:;])\n")
+_OTHER_HEADING = re.compile(rf"{_SIDED}|(?:{_NAMES}) ?:")
 _LIST_MARK = re.compile(r"^(?:[-*]+|\d{1,2}[.)])\s+")
 _EMPTY_LINE = re.compile(r"\n\s*\n")
-_SIDE = re.compile(r"\b(?:left|right|both|bilateral\w*|beide|bdz)\b")
+_OTHER_SIDE = r"contralateral\w*|(?:other|andere) (?:breast|borst|side)"
+_SIDE = re.compile(rf"\b(?:left|right|both|bilateral\w*|beid\w*|bdz|either|each|{_OTHER_SIDE})\b")
 _END = re.compile(r"[.!?;]+(?=\s|$)")
 _NUMBERED = re.compile(r"(?<=[.!?;:])\s+\d{1,2}[.)]\s+(?=[a-z])")
 
@@ -30,9 +34,9 @@ def split_sentences(text: str, deidentify: Callable[[str], str] | None = None) -
 
     A sentence ends with a full stop, question or exclamation mark or semicolon before a blank (so "2.1 cm" and
     "birads 4c" stay whole), with an empty line, and before a numbered or dashed item or a heading. Other line breaks do
-    not end it: reports are wrapped anywhere. Abbreviations such as "e.g." and "approx." do not end one either. A
-    line of its own such as "LEFT BREAST:" holds until an empty line or another heading: sentences below it that name no
-    side begin with it.
+    not end it: reports are wrapped anywhere. Abbreviations such as "e.g." and "approx." do not end one either. Headings
+    on a line of their own are no sentences; one that names a side, such as "LEFT BREAST:", holds until an empty line or
+    another heading: sentences below it that name no side begin with it.
 
     Args:
         text: a report.
@@ -42,17 +46,18 @@ def split_sentences(text: str, deidentify: Callable[[str], str] | None = None) -
         The sentences as :func:`normalise` writes them, without the mark at their end; those without a letter are left
         out. Empty for a text without any.
     """
+    plain = re.sub(r"[ \t\r]+(?=\n)", "", plain_lines(text, deidentify))
     sentences, heading = [], ""
-    for block in _EMPTY_LINE.split(plain_lines(text, deidentify)):
-        plain = [sentence for paragraph in _PARAGRAPH.split(block) for sentence in _sentences(paragraph)]
-        for sentence in plain:
-            found = _SIDE_HEADING.match(f"{sentence} ")
-            alone = found is not None and found.end() >= len(sentence)
-            if found or _SECTION.match(sentence):
-                heading = sentence if alone else ""
-            if not alone:
-                sentences.append(sentence if not heading or _SIDE.search(sentence) else f"{heading} {sentence}")
-        heading = heading if plain[-1:] == [heading] else ""  # nothing stands below it yet
+    for block in _EMPTY_LINE.split(_BARE_SECTION.sub(r"\1:", plain)):
+        pieces = [sentence for paragraph in _PARAGRAPH.split(block) for sentence in _sentences(paragraph)]
+        for piece in pieces:
+            if piece.endswith(":") and not findings_in(piece):
+                heading = piece if side_of(piece, _SIDES) >= 0 else ""
+                continue
+            heading = "" if _OTHER_HEADING.match(piece) else heading
+            sentences.append(f"{heading} {piece}" if heading and not _SIDE.search(piece) else piece)
+        if pieces and pieces[-1] != heading:  # a heading above an empty line is that of what follows
+            heading = ""
     return sentences
 
 

@@ -70,7 +70,7 @@ class Bundle:
         if not file.is_file():
             raise PlainError(
                 f"{self.folder} has no models/model.pt yet. Train it with `python -m monai.bundle run --config_file "
-                f"{self.config_file('train')}`, or copy the model.pt of another run there "
+                f"{self.config_file('train')}`, or copy what is in the checkpoints folder of another run there "
                 f"(`make demo BUNDLE={self.name}` makes one under runs/)"
             )
         return file

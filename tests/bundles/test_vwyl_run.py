@@ -20,7 +20,6 @@ from tests.bundles.commands import (
     CPU,
     ROOT,
     assert_same_training,
-    configs,
     history,
     monai,
     python,
@@ -67,7 +66,8 @@ def explained(trained: Path, data: Path) -> list[dict[str, Any]]:
 
 def evaluate(run: Path, data: Path, *arguments: str, by: str = "evaluate") -> dict[str, Any]:
     """Evaluate a run on the test exams; return the metrics."""
-    files = configs(BUNDLE, "train", by)
+    settings = str(run / "checkpoints" / "settings.json")
+    files = str([*(str(BUNDLE / "configs" / f"{name}.json") for name in ("train", by)), settings])
     places = ["--dataset_dir", str(data), "--output_dir", str(run), "--ckpt_dir", str(run / "checkpoints")]
     monai("run", "evaluating", "--config_file", files, *places, *CPU, *SIZES, *arguments)
     return json.loads((run / "metrics.json").read_text())["test"]
@@ -149,7 +149,7 @@ def test_a_tokenizer_and_prompts_of_ones_own_are_named_once(data: Path, tmp_path
     own = ["--tokenizer", str(tmp_path / "mine.json"), "--prompts", str(asked)]
     train(BUNDLE, tmp_path, data, *TINY, *own, "--text_encoder", "{'name': 'tiny', 'width': 32}")
     (tmp_path / "mine.json").unlink()
-    assert "zero_shot_auroc/mass" in evaluate(tmp_path, data, "--text_encoder", "{'name': 'tiny', 'width': 32}")
+    assert "zero_shot_auroc/mass" in evaluate(tmp_path, data)
     places = ["--dataset_dir", str(data), "--output_dir", str(tmp_path), *CPU]
     monai("run", *settled(BUNDLE, "inference", tmp_path), *places)
     monai("run", "explaining", *settled(BUNDLE, "explain", tmp_path), *places, "--max_cards", "1")

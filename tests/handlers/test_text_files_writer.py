@@ -35,6 +35,14 @@ def test_what_a_training_reads_texts_with_lies_beside_its_weights(own: Path, tmp
     assert (kept / "tokenizer.json").read_bytes() == (own / "mine.json").read_bytes(), "copied onto itself"
 
 
+def test_a_training_that_goes_on_keeps_what_it_began_with(own: Path, tmp_path: Path) -> None:
+    replay([TextFilesWriter(tmp_path, own / "mine.json", own / "asked.json")], [({}, {})])
+    (tmp_path / "text" / "prompts.json").unlink()
+    replay([TextFilesWriter(tmp_path, own / "asked.json", own / "asked.json", resume=True)], [({}, {})])
+    assert (tmp_path / "text" / "tokenizer.json").read_bytes() == (own / "mine.json").read_bytes()
+    assert (tmp_path / "text" / "prompts.json").read_bytes() == (own / "asked.json").read_bytes(), "it was missing"
+
+
 def test_only_the_first_process_writes(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("common.handlers.text_files_writer.is_main_process", lambda: False)
     replay([TextFilesWriter(tmp_path / "models", own / "mine.json", own / "asked.json")], [({}, {})])
