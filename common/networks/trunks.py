@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from common.networks.backbones import SPLIT_BACKBONES, split_backbone
 from common.networks.efficientnet import EFFICIENTNETS, split_efficientnet
 from common.networks.small_trunk import WIDTHS, split_small
+from common.utils.checkpoint import load_state, load_weights_only, tensors_of
 from common.utils.choices import check_choice
 
 __all__ = ["SHARED", "TRUNKS", "Trunk", "build_trunk", "own_parts"]
@@ -42,7 +43,8 @@ def build_trunk(
             ``common.networks.backbones.SPLIT_BACKBONES``.
         in_channels: image channels C.
         weights: start weights, see :func:`common.networks.efficientnet.split_efficientnet` and
-            :func:`common.networks.backbones.split_backbone`.
+            :func:`common.networks.backbones.split_backbone`; or the model.pt of a
+            :class:`common.networks.PlainClassifier` with this backbone, of which the trunk is taken.
         dense: twice as fine a feature map from the same weights, for localisation: stride 16 instead of 32 (``small``:
             8 instead of 16, ``tiny``: 4 instead of 8).
 
@@ -50,9 +52,15 @@ def build_trunk(
         The extractor.
 
     Raises:
-        ValueError: for an unknown name, weights that do not fit, or weights for ``tiny`` or ``small``, which have none.
+        ValueError: for an unknown name, weights that do not fit, or others' weights for ``tiny`` or ``small``, which
+            have none.
     """
     check_choice("backbone", name, TRUNKS)
+    own = _trunk_of_plain(weights)
+    if own:
+        trunk = build_trunk(name, in_channels, None, dense)
+        load_state(nn.ModuleDict({"1": trunk.stem, "2": trunk.body}), own, source=f"the trunk of {weights}")
+        return trunk
     if name in WIDTHS:
         if weights is not None:
             raise ValueError(f"weights is {str(weights)!r}, but no trained weights exist for '{name}'; use null")
@@ -60,6 +68,18 @@ def build_trunk(
     if name in EFFICIENTNETS:
         return Trunk(*split_efficientnet(name, in_channels, weights, dense))
     return Trunk(*split_backbone(name, in_channels, weights, dense))
+
+
+def _trunk_of_plain(weights: str | Path | None) -> dict[str, Tensor]:
+    """Return stem and body in the weights of a plain network; empty for any others."""
+    if weights is None or not Path(weights).is_file() or Path(weights).suffix != ".pt":
+        return {}
+    state = tensors_of(load_weights_only(weights), source=str(weights))
+    if not any(key.startswith("head.") for key in state):
+        return {}
+    return {
+        key.removeprefix("trunk."): value for key, value in state.items() if key.startswith(("trunk.1.", "trunk.2."))
+    }
 
 
 def own_parts(trunk: Trunk, shared: str, normalisation: nn.Module) -> tuple[nn.Module, nn.Module]:

@@ -9,7 +9,7 @@ from monai.networks.nets import EfficientNetBN
 from torch import nn
 from torchvision import models
 
-from common.networks import TRUNKS, build_trunk
+from common.networks import TRUNKS, PlainClassifier, build_trunk
 from common.networks.trunks import own_parts
 
 #: Channels of the feature map, stride of the stem and of the map.
@@ -117,6 +117,18 @@ def test_torchvision_weights_from_a_file(name, features, tmp_path):
     trunk = build_trunk(name, weights=tmp_path / "w.pth")
     image = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(trunk.body.eval()(trunk.stem.eval()(image)), features(network)(image))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["tiny", "densenet121"])
+def test_the_trunk_of_a_plain_network(name, tmp_path):
+    plain = PlainClassifier(name, num_classes=3).eval()
+    torch.save(plain.state_dict(), tmp_path / "model.pt")
+    trunk = build_trunk(name, weights=tmp_path / "model.pt")
+    image = torch.rand(1, 3, 64, 64)
+    torch.testing.assert_close(trunk.body.eval()(trunk.stem.eval()(image)), plain.trunk[1:](image))
+    with pytest.raises(ValueError, match="the trunk of"):
+        build_trunk("small", weights=tmp_path / "model.pt")
 
 
 @pytest.mark.parametrize(("name", "pixels"), [("tiny", 39), ("small", 87)])
