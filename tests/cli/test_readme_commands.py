@@ -60,6 +60,8 @@ OF_OTHER_NETWORKS = {
     "retrieval.json",
     "explanations/<case>/maps.npz",
     "segmentations/",
+    "text/tokenizer.json",
+    "text/prompts.json",
 }
 HERE = {"python": sys.executable, "torchrun": f"{sys.executable} -m torch.distributed.run"}
 
