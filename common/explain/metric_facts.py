@@ -26,7 +26,7 @@ class Fact(NamedTuple):
 
 
 FACTS = {
-    "accuracy": Fact("Accuracy", "higher", "share of cases whose most probable class is the true one"),
+    "accuracy": Fact("Accuracy", "higher", "share of right answers"),
     "balanced_accuracy": Fact("Balanced accuracy", "higher", "mean of the classes' recalls"),
     "kappa": Fact("Cohen's kappa", "higher", "by how much the agreement exceeds that of chance"),
     "auroc": Fact("AUROC", "higher", "area under the ROC curve, mean over classes"),
