@@ -17,6 +17,7 @@ _ABBREVIATIONS = frozenset(_DOTTED.split())
 _NAMES = "|".join(re.escape(name) for names in SECTIONS.values() for name in names)
 _BARE_SECTION = re.compile(rf"^[ \t]*({_NAMES})[ \t]*$", re.MULTILINE)
 _SIDES = ("left", "right")
+# A heading is few words before a colon: such that name a side, a section's name, or any that fill their line.
 _SIDED = r"[^\n:.]{0,40}\b(?:left|right|both|bilateral|beid\w+)\b[^\n:.]{0,40}:"
 _OWN_LINE = r"[^\n:.]{1,60}:(?=\n|$)"
 _PARAGRAPH = re.compile(rf"\n(?=\s*(?:(?:[-*]|\d{{1,2}}[.)])\s|{_SIDED}|(?:{_NAMES}) ?:|{_OWN_LINE}))|(?<=[.!?:;])\n")
