@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -29,4 +30,6 @@ def _take_part(rank: int, function: Callable[[Path], Any], folder: Path) -> None
     place = f"file://{folder / 'rendezvous'}"
     dist.init_process_group("gloo", init_method=place, rank=rank, world_size=2, timeout=timedelta(seconds=120))
     torch.save(function(folder), folder / f"result{rank}.pt")
+    gc.collect()  # a group that is still held in a cycle keeps its threads, which abort the process at its exit
+    dist.barrier()
     dist.destroy_process_group()
