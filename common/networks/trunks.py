@@ -72,7 +72,7 @@ def build_trunk(
 
 def _trunk_of_plain(weights: str | Path | None) -> dict[str, Tensor]:
     """Return stem and body in the weights of a plain network; empty for any others."""
-    if weights is None or not Path(weights).is_file() or Path(weights).suffix != ".pt":
+    if weights is None or not Path(weights).is_file():
         return {}
     state = tensors_of(load_weights_only(weights), source=str(weights))
     if not any(key.startswith("head.") for key in state):
